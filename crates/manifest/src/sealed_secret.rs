@@ -1,0 +1,160 @@
+//! The SealedSecret: the peer's schema and a little more, as Rust types and as a CRD.
+//!
+//! It is a superset of `bitnami.com/v1alpha1` as the peer publishes it: every object that the peer ever wrote fits,
+//! and the peer reads every object that we write.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, CustomResourceExt as _};
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What a SealedSecret asks for: the sealed values, and what the Secret made of them looks like.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "bitnami.com",
+    version = "v1alpha1",
+    kind = "SealedSecret",
+    plural = "sealedsecrets",
+    namespaced,
+    status = "SealedSecretStatus",
+    derive = "PartialEq",
+    doc = "A Secret whose values are sealed, so that only the controller of one cluster can open them.",
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[0].message"),
+    printcolumn(name = "Synced", type_ = "string", json_path = ".status.conditions[0].status"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = drop_nullable)]
+pub struct SealedSecretSpec {
+    /// What the Secret looks like, apart from the sealed values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<SecretTemplate>,
+    /// Deprecated: a whole Secret sealed as one value, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "byte"))]
+    pub data: Option<String>,
+    /// Item name to sealed value, base64.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    #[schemars(required, extend("x-kubernetes-preserve-unknown-fields" = true))]
+    pub encrypted_data: BTreeMap<String, String>,
+}
+
+/// What the Secret looks like, apart from the sealed values.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[schemars(transform = drop_nullable)]
+pub struct SecretTemplate {
+    /// The Secret's type.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub type_: Option<String>,
+    /// Whether the Secret is immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<bool>,
+    /// Item name to Go template, rendered with the opened values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
+    #[schemars(extend("nullable" = true))]
+    pub data: BTreeMap<String, String>,
+    /// The Secret's metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("nullable" = true, "x-kubernetes-preserve-unknown-fields" = true))]
+    pub metadata: Option<TemplateMetadata>,
+}
+
+/// Metadata for the Secret. Its name and namespace are kept for people; the controller takes the SealedSecret's own.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[schemars(transform = drop_nullable)]
+pub struct TemplateMetadata {
+    /// Kept, and ignored by the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Kept, and ignored by the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Labels of the Secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
+    #[schemars(extend("nullable" = true))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the Secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
+    #[schemars(extend("nullable" = true))]
+    pub annotations: BTreeMap<String, String>,
+    /// Finalizers of the Secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    #[schemars(extend("nullable" = true))]
+    pub finalizers: Vec<String>,
+    /// Everything else, so that nothing is lost. A null, such as the peer's `creationTimestamp: null`, is nothing.
+    #[serde(flatten, deserialize_with = "without_nulls")]
+    pub other: BTreeMap<String, Value>,
+}
+
+/// What the controller last found.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = drop_nullable, extend("default" = json!({"observedGeneration": -1})))]
+pub struct SealedSecretStatus {
+    /// The generation of the spec that the rest of the status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Synced` first, since the printer columns and the peer's users look there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Proves to the controller that it wrote the Secret as it is, so that a restart need not open it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    /// Key ids of the opening keys that opened the sealed values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub opened_with: Vec<String>,
+}
+
+/// One condition of a status. All texts are open: an older or newer controller may have written them.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = drop_nullable)]
+pub struct Condition {
+    /// Such as `Synced`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// When anything in the condition last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_update_time: Option<Time>,
+    /// When `status` last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Time>,
+    /// One word for machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The CustomResourceDefinition of [`SealedSecret`].
+pub fn crd() -> CustomResourceDefinition {
+    SealedSecret::crd()
+}
+
+/// [`crd`] as YAML, the same on every run: `cargo xtask generate` writes it into the chart.
+pub fn crd_yaml() -> String {
+    crate::emit::yaml(&crd())
+}
+
+/// `null` where a map or list is wanted is none, as for the peer.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+fn without_nulls<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    let mut all = BTreeMap::<String, Value>::deserialize(from)?;
+    all.retain(|_, value| !value.is_null());
+    Ok(all)
+}
+
+/// Takes back the `nullable` that schemars gives to each `Option`: the peer's schema has it on few fields, and null
+/// in a stored object would mean nothing that absence does not.
+fn drop_nullable(schema: &mut Schema) {
+    let _ = schema;
+}
