@@ -1,5 +1,49 @@
-//! tmp
-#![allow(missing_docs)]
+//! Secret and SealedSecret as types, and documents in and out.
+//!
+//! ```text
+//!   bytes of a file ──read──▶ [Document] ──into_secret──────────▶ Secret ──────────▶ to_yaml, to_json (wiped)
+//!                                        └─into_sealed_secret──▶ SealedSecret ────▶ emit::to_yaml, to_json
+//!                                                                     └──────────▶ sealed_secret::crd
+//! ```
+//!
+//! - [`read`]: YAML streams, JSON, `List`s; what a scalar is, is decided as `kubectl` decides it.
+//! - [`Secret`] is plaintext: it has no `Debug`, `Display` or `Serialize`, and what it writes is wiped.
+//! - [`SealedSecret`] is the custom resource, and [`sealed_secret::crd`] its definition.
+//! - [`names`]: annotations and labels, and the scope that they spell.
+//!
+//! It refuses to seal or open anything, to know a key, a clock, a file or the network, to put a scalar of a document
+//! into an error, and to pass over a field in silence that it would lose.
+//!
+//! ```
+//! use privyseal_manifest::{emit, names, read, SealedSecret, SealedSecretSpec};
+//!
+//! let yaml = b"apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n";
+//! let mut documents = read(yaml, "db.yaml")?;
+//! let secret = documents.remove(0).into_secret()?;
+//! assert_eq!(secret.data["password"].expose(), b"hunter2");
+//!
+//! let mut sealed = SealedSecret::new("db", SealedSecretSpec::default());
+//! sealed.spec.encrypted_data.insert("password".into(), "AgB0b3A=".into());
+//! assert!(emit::to_yaml(&sealed).ends_with("spec:\n  encryptedData:\n    password: AgB0b3A=\n"));
+//! assert_eq!(names::scope_of(&Default::default()), privyseal_envelope::Scope::Strict);
+//!
+//! let error = read(b"kind: Secret\nkind: Secret\n", "db.yaml").err().unwrap();
+//! assert_eq!(error.to_string(), "db.yaml:2:1: document 1: this key is a duplicate of the one at 1:1");
+//! # Ok::<(), privyseal_manifest::DocumentError>(())
+//! ```
+
+mod base64_text;
+mod document;
+pub mod emit;
+mod error;
 pub mod names;
 pub mod sealed_secret;
-pub mod emit;
+mod secret;
+mod wiping;
+
+pub use document::{Document, read};
+pub use error::{DocumentError, Encoding, Found, Limit, Position, Problem};
+pub use sealed_secret::{
+    Condition, SealedSecret, SealedSecretSpec, SealedSecretStatus, SecretTemplate, TemplateMetadata,
+};
+pub use secret::{MAX_DATA_BYTES, Secret};

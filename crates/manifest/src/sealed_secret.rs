@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = drop_nullable)]
+#[schemars(transform = spec_schema)]
 pub struct SealedSecretSpec {
     /// What the Secret looks like, apart from the sealed values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,13 +38,13 @@ pub struct SealedSecretSpec {
     pub data: Option<String>,
     /// Item name to sealed value, base64.
     #[serde(default, deserialize_with = "null_is_empty")]
-    #[schemars(required, extend("x-kubernetes-preserve-unknown-fields" = true))]
+    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub encrypted_data: BTreeMap<String, String>,
 }
 
 /// What the Secret looks like, apart from the sealed values.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[schemars(transform = drop_nullable)]
+#[schemars(transform = plain_optional_fields)]
 pub struct SecretTemplate {
     /// The Secret's type.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ pub struct SecretTemplate {
 
 /// Metadata for the Secret. Its name and namespace are kept for people; the controller takes the SealedSecret's own.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[schemars(transform = drop_nullable)]
+#[schemars(transform = plain_optional_fields)]
 pub struct TemplateMetadata {
     /// Kept, and ignored by the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ pub struct TemplateMetadata {
 /// What the controller last found.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = drop_nullable, extend("default" = json!({"observedGeneration": -1})))]
+#[schemars(transform = plain_optional_fields, extend("default" = json!({"observedGeneration": -1})))]
 pub struct SealedSecretStatus {
     /// The generation of the spec that the rest of the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub struct SealedSecretStatus {
 /// One condition of a status. All texts are open: an older or newer controller may have written them.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = drop_nullable)]
+#[schemars(transform = plain_optional_fields)]
 pub struct Condition {
     /// Such as `Synced`.
     #[serde(rename = "type")]
@@ -132,9 +132,18 @@ pub struct Condition {
     pub message: Option<String>,
 }
 
-/// The CustomResourceDefinition of [`SealedSecret`].
+/// The CustomResourceDefinition of [`SealedSecret`]. Take it from here rather than from [`SealedSecret::crd`], whose
+/// root has a title and a status that may be null.
 pub fn crd() -> CustomResourceDefinition {
-    SealedSecret::crd()
+    let mut crd = SealedSecret::crd();
+    let roots = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    for root in roots {
+        root.title = None;
+        if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+            status.nullable = None;
+        }
+    }
+    crd
 }
 
 /// [`crd`] as YAML, the same on every run: `cargo xtask generate` writes it into the chart.
@@ -153,8 +162,35 @@ fn without_nulls<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, 
     Ok(all)
 }
 
-/// Takes back the `nullable` that schemars gives to each `Option`: the peer's schema has it on few fields, and null
-/// in a stored object would mean nothing that absence does not.
-fn drop_nullable(schema: &mut Schema) {
-    let _ = schema;
+/// Takes back what the derive adds to a schema of optional fields.
+///
+/// Each `Option` may be null there: the peer's schema has that on few fields (marked above by hand), and null means
+/// nothing that absence does not. Each `#[serde(default)]` has a default that the API server would write into every
+/// object.
+fn plain_optional_fields(schema: &mut Schema) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for property in properties.values_mut().filter_map(Value::as_object_mut) {
+        if !property.get("default").is_some_and(Value::is_object) || property.contains_key("additionalProperties") {
+            property.remove("default");
+        }
+        if let Some(Value::Array(types)) = property.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                property.insert("type".to_owned(), only);
+            }
+        }
+        if let Some(Value::Array(choices)) = property.remove("anyOf") {
+            let schemas = choices.into_iter().filter(|choice| choice["type"] != "null");
+            for (key, value) in schemas.filter_map(|schema| schema.as_object().cloned()).flatten() {
+                property.entry(key).or_insert(value);
+            }
+        }
+    }
+}
+
+/// The spec's `encryptedData` is required, although objects older than the schema may lack it and still be read.
+fn spec_schema(schema: &mut Schema) {
+    plain_optional_fields(schema);
+    schema.insert("required".to_owned(), json!(["encryptedData"]));
 }

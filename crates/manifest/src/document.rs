@@ -1,0 +1,192 @@
+//! Documents in: bytes of a file to located, untyped documents, and those to Secrets and SealedSecrets.
+//!
+//! ```text
+//!   bytes ──UTF-8──▶ text ──yaml | json──▶ trees ──List expanded──▶ [Document] ──into_secret──▶ Secret
+//!                                                                       └──into_sealed_secret──▶ SealedSecret
+//! ```
+//!
+//! Decoding is untyped first and typed after, as in Kubernetes: `yes` is a boolean before anyone asks for text.
+//! YAML comes from granit-parser's events, since only they tell a quoted scalar from a plain one and give tags and
+//! exact places; serde would hide all three.
+
+mod field;
+mod json;
+mod node;
+mod scalar;
+mod typed;
+mod yaml;
+
+use crate::error::{DocumentError, Encoding, Limit, Position, Problem};
+use crate::names::{SEALED_SECRET_API_VERSION, SECRET_API_VERSION};
+use node::{Entry, Key, Kind, Node};
+use std::str::Utf8Error;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+type Roots = Vec<Node>;
+
+/// A whole input that cannot be read.
+struct Failure {
+    at: Position,
+    document: Option<usize>,
+    problem: Problem,
+}
+
+/// One document of an input, or one item of a `List` in it: well formed, not yet typed.
+///
+/// It may hold plaintext: it has no `Debug`, and its scalars are wiped when it is dropped.
+pub struct Document {
+    origin: Origin,
+    encoding: Encoding,
+    root: Node,
+}
+
+/// Where a document comes from.
+struct Origin {
+    source_name: Arc<str>,
+    document: Option<usize>,
+    item: Option<usize>,
+}
+
+impl Origin {
+    fn error(&self, at: Position, field: Option<String>, problem: Problem) -> DocumentError {
+        DocumentError {
+            source_name: self.source_name.to_string(),
+            at,
+            document: self.document,
+            item: self.item,
+            field: field.filter(|field| !field.is_empty()),
+            problem,
+        }
+    }
+}
+
+impl Document {
+    /// The name of the input, as given to [`read`].
+    pub fn source_name(&self) -> &str {
+        &self.origin.source_name
+    }
+
+    /// Which document of the input, from 1; empty ones do not count.
+    pub fn number(&self) -> usize {
+        self.origin.document.unwrap_or(1)
+    }
+
+    /// Which item of a `List`, from 0.
+    pub fn item(&self) -> Option<usize> {
+        self.origin.item
+    }
+
+    /// The line of its first key.
+    pub fn line(&self) -> usize {
+        self.root.at.line
+    }
+
+    /// How it is written.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// `apiVersion`, if there is one.
+    pub fn api_version(&self) -> Option<&str> {
+        self.root.child("apiVersion")?.text()
+    }
+
+    /// `kind`, if there is one.
+    pub fn kind(&self) -> Option<&str> {
+        self.root.child("kind")?.text()
+    }
+}
+
+/// Reads all documents of an input: a YAML stream, or JSON objects one after the other.
+///
+/// Empty documents are left out. A `List`, `SecretList` or `SealedSecretList` is replaced by its items. `source` names
+/// the input in errors.
+pub fn read(bytes: &[u8], source: &str) -> Result<Vec<Document>, DocumentError> {
+    let source_name: Arc<str> = source.into();
+    let input = Origin { source_name: Arc::clone(&source_name), document: None, item: None };
+    if bytes.len() > Limit::INPUT_BYTES {
+        return Err(input.error(Position::START, None, Problem::Limit(Limit::Input)));
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(input.error(Position::START, None, Problem::Utf16));
+    }
+    let text = str::from_utf8(bytes)
+        .map_err(|error| input.error(place_of(bytes, &error), None, Problem::NotUtf8))?;
+    let (encoding, roots) = parse(text).map_err(|Failure { at, document, problem }| {
+        Origin { source_name: Arc::clone(&source_name), document, item: None }.error(at, None, problem)
+    })?;
+
+    let mut documents = Vec::with_capacity(roots.len());
+    for (index, root) in roots.into_iter().enumerate() {
+        let origin = |item| Origin { source_name: Arc::clone(&source_name), document: Some(index + 1), item };
+        if !matches!(root.kind, Kind::Mapping(_)) {
+            let found = root.found();
+            let problem = found.map_or(Problem::UnsupportedTag, |found| Problem::WrongType { expected: "a mapping", found });
+            return Err(origin(None).error(root.at, None, problem));
+        }
+        match list_items(root) {
+            Ok(items) => documents.extend(
+                items.into_iter().enumerate().map(|(item, root)| Document { origin: origin(Some(item)), encoding, root }),
+            ),
+            Err(root) => documents.push(Document { origin: origin(None), encoding, root }),
+        }
+    }
+    Ok(documents)
+}
+
+fn parse(text: &str) -> Result<(Encoding, Roots), Failure> {
+    let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // `{` begins JSON and YAML in flow style alike; what follows tells.
+    let inside = unmarked.trim_ascii_start().strip_prefix('{').map(str::trim_ascii_start);
+    if inside.is_some_and(|inside| inside.starts_with(['"', '}'])) {
+        match json::parse(unmarked) {
+            Ok(roots) => return Ok((Encoding::Json, roots)),
+            Err(json::NotJson::Within(failure)) => return Err(failure),
+            Err(json::NotJson::Between) => {}
+        }
+    }
+    yaml::parse(text).map(|roots| (Encoding::Yaml, roots))
+}
+
+/// The items of a list, each with a kind and API version; the document itself if it is no list of ours.
+fn list_items(root: Node) -> Result<Vec<Node>, Node> {
+    let item_type = match root.child("kind").and_then(Node::text) {
+        Some("List") => None,
+        Some("SecretList") => Some(("Secret", SECRET_API_VERSION)),
+        Some("SealedSecretList") => Some(("SealedSecret", SEALED_SECRET_API_VERSION)),
+        _ => return Err(root),
+    };
+    if !matches!(root.child("items").map(|items| &items.kind), None | Some(Kind::List(_) | Kind::Null)) {
+        return Err(root);
+    }
+    let Kind::Mapping(entries) = root.kind else { return Err(root) };
+    let items = entries.into_iter().find(|entry| entry.key.is("items"));
+    let Some(Kind::List(mut items)) = items.map(|entry| entry.value.kind) else { return Ok(Vec::new()) };
+    if let Some((kind, api_version)) = item_type {
+        for item in &mut items {
+            set_if_absent(item, "kind", kind);
+            set_if_absent(item, "apiVersion", api_version);
+        }
+    }
+    Ok(items)
+}
+
+/// The items of a typed list need not say what they are.
+fn set_if_absent(item: &mut Node, name: &str, value: &str) {
+    let at = item.at;
+    let text = |text: &str| Zeroizing::new(text.to_owned());
+    if item.child(name).is_none()
+        && let Kind::Mapping(entries) = &mut item.kind
+    {
+        let key = Key { at, text: text(name), not_text: None };
+        entries.push(Entry { key, value: Node { at, kind: Kind::Text(text(value)) } });
+    }
+}
+
+/// Line and column of the first byte that is not UTF-8.
+fn place_of(bytes: &[u8], error: &Utf8Error) -> Position {
+    let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+    let line_start = valid.rfind('\n').map_or(0, |newline| newline + 1);
+    Position { line: valid.matches('\n').count() + 1, column: valid[line_start..].chars().count() + 1 }
+}

@@ -1,0 +1,110 @@
+//! Secret to SealedSecret.
+
+use crate::binding::{BindingError, bind};
+use crate::hints::Hints;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use privyseal_envelope::rsa::SealingKey;
+use privyseal_envelope::{Scope, classic};
+use privyseal_manifest::names;
+use privyseal_manifest::sealed_secret::{SealedSecret, SealedSecretSpec, SecretTemplate, TemplateMetadata};
+use privyseal_manifest::{MAX_DATA_BYTES, Secret};
+use std::collections::BTreeMap;
+
+/// How to seal.
+#[derive(Clone, Debug)]
+pub struct Sealing<'a> {
+    /// The key to seal to.
+    pub key: &'a SealingKey,
+    /// The scope; none means what the Secret's own annotations say.
+    pub scope: Option<Scope>,
+    /// Whether a Secret without any item is sealed too.
+    pub allow_empty: bool,
+}
+
+/// Seals every item of a Secret. Type, labels, annotations and immutability go to the template, in the clear.
+pub fn seal(secret: &Secret, how: &Sealing<'_>) -> Result<SealedSecret, SealError> {
+    let mut template_annotations = kept_annotations(&secret.metadata);
+    let scope = how.scope.unwrap_or_else(|| names::scope_of(&template_annotations));
+    names::set_scope(&mut template_annotations, scope);
+
+    let (namespace, name) = (secret.metadata.namespace.as_deref(), secret.metadata.name.as_deref());
+    // An object has a name whatever its values are bound to.
+    if name.is_none_or(str::is_empty) {
+        return Err(SealError::Binding(BindingError::NoName));
+    }
+    let binding = bind(scope, namespace, name)?;
+    if secret.data.is_empty() && !how.allow_empty {
+        return Err(SealError::Empty);
+    }
+    if secret.data_len() > MAX_DATA_BYTES {
+        return Err(SealError::TooLarge { bytes: secret.data_len() });
+    }
+
+    let mut hints = Hints::default();
+    let mut encrypted_data = BTreeMap::new();
+    for (item, plaintext) in &secret.data {
+        let value = classic::seal(plaintext.expose(), how.key, &binding)?;
+        hints.note(item.as_str(), &value, how.key.fingerprint().key_id());
+        encrypted_data.insert(item.as_str().to_owned(), value.to_base64());
+    }
+
+    let mut annotations = BTreeMap::new();
+    names::set_scope(&mut annotations, scope);
+    hints.write(&mut annotations);
+    Ok(SealedSecret {
+        metadata: ObjectMeta {
+            name: secret.metadata.name.clone(),
+            namespace: secret.metadata.namespace.clone(),
+            annotations: Some(annotations).filter(|all| !all.is_empty()),
+            ..ObjectMeta::default()
+        },
+        spec: SealedSecretSpec {
+            template: Some(SecretTemplate {
+                type_: secret.type_.clone(),
+                immutable: secret.immutable,
+                data: BTreeMap::new(),
+                metadata: Some(TemplateMetadata {
+                    name: secret.metadata.name.clone(),
+                    namespace: secret.metadata.namespace.clone(),
+                    labels: secret.metadata.labels.clone().unwrap_or_default(),
+                    annotations: template_annotations,
+                    finalizers: secret.metadata.finalizers.clone().unwrap_or_default(),
+                    other: BTreeMap::new(),
+                }),
+            }),
+            data: None,
+            encrypted_data,
+        },
+        status: None,
+    })
+}
+
+/// All but those that hold the plaintext once more, and our own of an earlier seal.
+fn kept_annotations(metadata: &ObjectMeta) -> BTreeMap<String, String> {
+    let mut annotations = metadata.annotations.clone().unwrap_or_default();
+    for name in [names::KUBECTL_LAST_APPLIED, names::KUBECFG_LAST_APPLIED, names::SEALED_WITH] {
+        annotations.remove(name);
+    }
+    annotations
+}
+
+/// A Secret cannot be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// A name is missing or wrong.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// Nothing to seal.
+    #[error("neither data nor stringData has an item")]
+    Empty,
+    /// More than Kubernetes takes.
+    #[error("the values are {bytes} bytes together; a Secret holds at most {MAX_DATA_BYTES}")]
+    TooLarge {
+        /// All values together.
+        bytes: usize,
+    },
+    /// The cryptographic library.
+    #[error(transparent)]
+    Crypto(#[from] privyseal_envelope::SealError),
+}
