@@ -1,0 +1,20 @@
+//! Where opening keys live, and how a process comes to hold them.
+//!
+//! ```text
+//!   key Secrets of our own namespace ──cluster::ClusterCustody::load──▶ Keyring entries, and what was left out
+//!   KeyPair ──key_secret::to_secret──▶ Secret ──SecretApi::create──▶ the cluster
+//! ```
+//!
+//! This is the asynchronous crate: it talks to the API server, and nothing else in the crates does. Keys come only
+//! from the namespace that it is given. A Secret that a SealedSecret made is never a key, whatever its labels say:
+//! otherwise whoever may create a SealedSecret could choose what everybody seals to.
+//!
+//! [`SecretApi`] reads and writes Secrets as types that cannot be printed. kube's own client logs the body of an
+//! answer that it cannot decode; ours decodes itself, so no such body is ever in its hands.
+
+pub mod cluster;
+pub mod key_secret;
+pub mod published;
+mod secret_api;
+
+pub use secret_api::{ApiError, SecretApi};

@@ -1,0 +1,138 @@
+//! A key pair as a Kubernetes Secret, as the peer writes and reads it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use privyseal_envelope::{Item, KeyError, Plaintext};
+use privyseal_keys::{KeyPair, KeyPairError, KeyringEntry, private_key};
+use privyseal_manifest::{Secret, names};
+use std::collections::BTreeMap;
+
+/// The prefix that the peer gives to the names of key Secrets.
+pub const DEFAULT_PREFIX: &str = "sealed-secrets-key";
+/// Type of a key Secret.
+pub const TYPE: &str = "kubernetes.io/tls";
+/// Item with the certificate, PEM.
+pub const CERTIFICATE_ITEM: &str = "tls.crt";
+/// Item with the private key, PEM PKCS#1.
+pub const PRIVATE_KEY_ITEM: &str = "tls.key";
+
+/// The Secret that keeps a key pair: named by the API server from `prefix`, labelled active.
+pub fn to_secret(pair: &KeyPair, prefix: &str, namespace: Option<&str>) -> Result<Secret, KeyError> {
+    let private = private_key::to_pkcs1_pem(pair.opening_key())?;
+    let mut data = BTreeMap::new();
+    for (item, pem) in
+        [(CERTIFICATE_ITEM, pair.certificate().to_pem().as_bytes()), (PRIVATE_KEY_ITEM, private.as_bytes())]
+    {
+        data.insert(Item::parse(item).expect("a constant that is an item name"), Plaintext::from(pem));
+    }
+    Ok(Secret {
+        metadata: ObjectMeta {
+            generate_name: Some(prefix.to_owned()),
+            namespace: namespace.map(str::to_owned),
+            labels: Some(BTreeMap::from([(
+                names::SEALED_SECRETS_KEY.to_owned(),
+                names::KEY_ACTIVE.to_owned(),
+            )])),
+            ..ObjectMeta::default()
+        },
+        type_: Some(TYPE.to_owned()),
+        immutable: None,
+        data,
+    })
+}
+
+/// The key in a Secret, checked: both halves parse and belong together, and no SealedSecret made it.
+pub fn from_secret(secret: &Secret) -> Result<KeyringEntry, NotAKey> {
+    if is_made_by_sealed_secret(&secret.metadata) {
+        return Err(NotAKey::MadeBySealedSecret);
+    }
+    let item = |name| secret.data.get(name).ok_or(NotAKey::ItemMissing { item: name });
+    let (certificate, private) = (item(CERTIFICATE_ITEM)?, item(PRIVATE_KEY_ITEM)?);
+    let pair = KeyPair::from_pem(certificate.expose(), private.expose())?;
+    let name = secret.metadata.name.as_deref().or(secret.metadata.generate_name.as_deref());
+    Ok(KeyringEntry::from_pair(name.unwrap_or("(no name)"), pair))
+}
+
+/// Whether the label says that the key is usable; any other value retires it.
+pub fn is_active(metadata: &ObjectMeta) -> bool {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::SEALED_SECRETS_KEY));
+    label.is_some_and(|value| value == names::KEY_ACTIVE)
+}
+
+/// Whether an owner reference names a SealedSecret, of whatever version.
+pub fn is_made_by_sealed_secret(metadata: &ObjectMeta) -> bool {
+    let group = names::SEALED_SECRET_API_VERSION.split('/').next();
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.kind == names::SEALED_SECRET_KIND && owner.api_version.split('/').next() == group)
+}
+
+/// A Secret is not a usable key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAKey {
+    /// A SealedSecret owns it.
+    #[error("a SealedSecret made it; such a Secret is never a key")]
+    MadeBySealedSecret,
+    /// An item is missing.
+    #[error("it has no item {item}")]
+    ItemMissing {
+        /// The item.
+        item: &'static str,
+    },
+    /// The halves do not parse, or differ.
+    #[error(transparent)]
+    KeyPair(#[from] KeyPairError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use privyseal_envelope::rsa::KeySize;
+
+    fn secret() -> Secret {
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let pair = KeyPair::generate(KeySize::Rsa2048, "", now, SignedDuration::from_hours(1)).ok().unwrap();
+        to_secret(&pair, DEFAULT_PREFIX, Some("kube-system")).unwrap()
+    }
+
+    #[test]
+    fn a_key_round_trips_and_looks_like_the_peers() {
+        let secret = secret();
+        assert!(from_secret(&secret).is_ok());
+        assert!(is_active(&secret.metadata));
+        assert_eq!(secret.metadata.generate_name.as_deref(), Some("sealed-secrets-key"));
+        assert_eq!(secret.type_.as_deref(), Some("kubernetes.io/tls"));
+        assert!(secret.data["tls.key"].expose().starts_with(b"-----BEGIN RSA PRIVATE KEY-----\n"));
+        assert!(secret.data["tls.crt"].expose().starts_with(b"-----BEGIN CERTIFICATE-----\n"));
+    }
+
+    #[test]
+    fn a_planted_key_is_none() {
+        let mut secret = secret();
+        secret.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: "bitnami.com/v1alpha1".into(),
+            kind: "SealedSecret".into(),
+            ..OwnerReference::default()
+        }]);
+        assert!(matches!(from_secret(&secret).err(), Some(NotAKey::MadeBySealedSecret)));
+    }
+
+    #[test]
+    fn garbage_and_foreign_halves_are_none() {
+        let mut garbage = secret();
+        garbage.data.insert(Item::parse("tls.key").unwrap(), Plaintext::from(&b"garbage"[..]));
+        assert!(matches!(from_secret(&garbage).err(), Some(NotAKey::KeyPair(KeyPairError::PrivateKey(_)))));
+
+        let mut mixed = secret();
+        mixed.data.insert(Item::parse("tls.crt").unwrap(), secret().data["tls.crt"].clone());
+        assert!(matches!(from_secret(&mixed).err(), Some(NotAKey::KeyPair(KeyPairError::HalvesDiffer))));
+
+        let mut empty = secret();
+        empty.data.clear();
+        assert!(matches!(from_secret(&empty).err(), Some(NotAKey::ItemMissing { item: "tls.crt" })));
+    }
+}
