@@ -1,6 +1,7 @@
 //! The publisher key: a cluster's long-lived Ed25519 key that signs the list of its sealing keys, so that whoever
 //! trusts it needs no new trust at each renewal.
 
+use aws_lc_rs::hkdf;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,6 +47,18 @@ impl PublisherKey {
         let mut raw = [0; 32];
         raw.copy_from_slice(self.pair.public_key().as_ref());
         PublisherPublicKey(raw)
+    }
+
+    /// 32 secret bytes that only the holder of this key can make, for another purpose (HKDF-SHA-256, RFC 5869).
+    /// Different purposes give bytes that tell nothing of each other.
+    pub fn derive(&self, purpose: &'static str) -> Zeroizing<[u8; 32]> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"privyseal.dev/derive/v1");
+        let key = salt.extract(&self.pkcs8);
+        key.expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|material| material.fill(bytes.as_mut()))
+            .expect("32 bytes are one block of HKDF-SHA-256");
+        bytes
     }
 
     /// An Ed25519 signature, 64 bytes.
@@ -123,6 +136,15 @@ mod tests {
         assert_eq!(key.public_key().verify(b"text", &signature), Ok(()));
         assert_eq!(key.public_key().verify(b"Text", &signature), Err(PublisherError::Signature));
         assert_eq!(key.public_key().to_string().parse(), Ok(key.public_key()));
+    }
+
+    #[test]
+    fn derived_bytes_depend_on_key_and_purpose() {
+        let key = PublisherKey::generate().ok().unwrap();
+        let again = PublisherKey::from_pem(key.to_pem().as_bytes()).ok().unwrap();
+        assert_eq!(*key.derive("a"), *again.derive("a"));
+        assert_ne!(*key.derive("a"), *key.derive("b"));
+        assert_ne!(*key.derive("a"), *PublisherKey::generate().ok().unwrap().derive("a"));
     }
 
     #[test]

@@ -16,10 +16,9 @@ mod scalar;
 mod typed;
 mod yaml;
 
-use crate::error::{DocumentError, Encoding, Limit, Position, Problem};
+use crate::error::{Details, DocumentError, Encoding, Limit, Position, Problem};
 use crate::names::{SEALED_SECRET_API_VERSION, SECRET_API_VERSION};
 use node::{Entry, Key, Kind, Node};
-use std::str::Utf8Error;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -50,14 +49,14 @@ struct Origin {
 
 impl Origin {
     fn error(&self, at: Position, field: Option<String>, problem: Problem) -> DocumentError {
-        DocumentError {
+        DocumentError(Box::new(Details {
             source_name: self.source_name.to_string(),
             at,
             document: self.document,
             item: self.item,
             field: field.filter(|field| !field.is_empty()),
             problem,
-        }
+        }))
     }
 }
 
@@ -111,8 +110,10 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Vec<Document>, DocumentError> 
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(input.error(Position::START, None, Problem::Utf16));
     }
-    let text = str::from_utf8(bytes)
-        .map_err(|error| input.error(place_of(bytes, &error), None, Problem::NotUtf8))?;
+    let text = str::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        input.error(Position::after(&valid), None, Problem::NotUtf8)
+    })?;
     let (encoding, roots) = parse(text).map_err(|Failure { at, document, problem }| {
         Origin { source_name: Arc::clone(&source_name), document, item: None }.error(at, None, problem)
     })?;
@@ -122,13 +123,16 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Vec<Document>, DocumentError> 
         let origin = |item| Origin { source_name: Arc::clone(&source_name), document: Some(index + 1), item };
         if !matches!(root.kind, Kind::Mapping(_)) {
             let found = root.found();
-            let problem = found.map_or(Problem::UnsupportedTag, |found| Problem::WrongType { expected: "a mapping", found });
+            let problem = found
+                .map_or(Problem::UnsupportedTag, |found| Problem::WrongType { expected: "a mapping", found });
             return Err(origin(None).error(root.at, None, problem));
         }
         match list_items(root) {
-            Ok(items) => documents.extend(
-                items.into_iter().enumerate().map(|(item, root)| Document { origin: origin(Some(item)), encoding, root }),
-            ),
+            Ok(items) => documents.extend(items.into_iter().enumerate().map(|(item, root)| Document {
+                origin: origin(Some(item)),
+                encoding,
+                root,
+            })),
             Err(root) => documents.push(Document { origin: origin(None), encoding, root }),
         }
     }
@@ -182,11 +186,4 @@ fn set_if_absent(item: &mut Node, name: &str, value: &str) {
         let key = Key { at, text: text(name), not_text: None };
         entries.push(Entry { key, value: Node { at, kind: Kind::Text(text(value)) } });
     }
-}
-
-/// Line and column of the first byte that is not UTF-8.
-fn place_of(bytes: &[u8], error: &Utf8Error) -> Position {
-    let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-    let line_start = valid.rfind('\n').map_or(0, |newline| newline + 1);
-    Position { line: valid.matches('\n').count() + 1, column: valid[line_start..].chars().count() + 1 }
 }

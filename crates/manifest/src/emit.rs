@@ -49,9 +49,7 @@ pub(crate) fn write_yaml(out: &mut impl fmt::Write, value: &impl Serialize) {
 }
 
 pub(crate) fn write_json(out: &mut impl io::Write, value: &impl Serialize) {
-    serde_json::to_writer_pretty(&mut *out, value).expect("our types are representable, and memory does not fail");
+    serde_json::to_writer_pretty(&mut *out, value)
+        .expect("our types are representable, and memory does not fail");
     out.write_all(b"\n").expect("memory does not fail");
 }
-
-#[cfg(test)]
-mod tests { #[test] fn show() { println!("{}", crate::sealed_secret::crd_yaml()); } }

@@ -19,6 +19,12 @@ pub struct Position {
 
 impl Position {
     pub(crate) const START: Self = Self { line: 1, column: 1 };
+
+    /// The place after a text.
+    pub(crate) fn after(text: &str) -> Self {
+        let line_start = text.rfind('\n').map_or(0, |newline| newline + 1);
+        Self { line: text.matches('\n').count() + 1, column: text[line_start..].chars().count() + 1 }
+    }
 }
 
 impl fmt::Display for Position {
@@ -29,7 +35,10 @@ impl fmt::Display for Position {
 
 /// A document cannot be read, or is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub struct DocumentError {
+pub struct DocumentError(pub(crate) Box<Details>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Details {
     pub(crate) source_name: String,
     pub(crate) at: Position,
     pub(crate) document: Option<usize>,
@@ -41,50 +50,51 @@ pub struct DocumentError {
 impl DocumentError {
     /// The name of the input, as the caller gave it.
     pub fn source_name(&self) -> &str {
-        &self.source_name
+        &self.0.source_name
     }
 
     /// Where it is.
     pub fn position(&self) -> Position {
-        self.at
+        self.0.at
     }
 
     /// Which document of the input, from 1; none where the input as a whole cannot be read.
     pub fn document(&self) -> Option<usize> {
-        self.document
+        self.0.document
     }
 
     /// Which item of a `List`, from 0.
     pub fn item(&self) -> Option<usize> {
-        self.item
+        self.0.item
     }
 
     /// Which field, such as `stringData.password` or `items[2].metadata.name`.
     pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.0.field.as_deref()
     }
 
     /// What is wrong.
     pub fn problem(&self) -> &Problem {
-        &self.problem
+        &self.0.problem
     }
 
     /// What to do about it, where that can be said.
     pub fn hint(&self) -> Option<String> {
-        self.problem.hint()
+        self.0.problem.hint()
     }
 }
 
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.source_name.escape_debug(), self.at)?;
-        if let Some(document) = self.document {
+        let Details { source_name, at, document, field, problem, .. } = &*self.0;
+        write!(f, "{}:{at}: ", source_name.escape_debug())?;
+        if let Some(document) = document {
             write!(f, "document {document}: ")?;
         }
-        if let Some(field) = &self.field {
+        if let Some(field) = field {
             write!(f, "{field}: ")?;
         }
-        self.problem.fmt(f)
+        problem.fmt(f)
     }
 }
 
@@ -172,7 +182,9 @@ pub enum Problem {
 impl Problem {
     fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::NotUtf8 | Self::Utf16 => "save the file as UTF-8; other bytes belong under `data`, as base64",
+            Self::NotUtf8 | Self::Utf16 => {
+                "save the file as UTF-8; other bytes belong under `data`, as base64"
+            }
             Self::DuplicateKey { .. } => "remove one of the two",
             Self::WrongType { expected: TEXT, found: Found::Boolean | Found::Number } => {
                 "put the value in quotes: unquoted, YAML reads it as something other than text"
@@ -238,7 +250,7 @@ impl Limit {
     /// Bytes of one input.
     pub const INPUT_BYTES: usize = 64 << 20;
     /// Scalars and collections of one input.
-    pub const NODES: usize = 2_000_000;
+    pub const NODES: usize = 1_000_000;
     /// Collections within collections.
     pub const DEPTH: usize = 100;
     /// Scalars and collections that aliases of one input stand for.

@@ -22,9 +22,9 @@ use std::collections::BTreeMap;
     status = "SealedSecretStatus",
     derive = "PartialEq",
     doc = "A Secret whose values are sealed, so that only the controller of one cluster can open them.",
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[0].message"),
-    printcolumn(name = "Synced", type_ = "string", json_path = ".status.conditions[0].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.conditions[0].message"}"#,
+    printcolumn = r#"{"name":"Synced","type":"string","jsonPath":".status.conditions[0].status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = spec_schema)]
@@ -52,10 +52,11 @@ pub struct SecretTemplate {
     /// Whether the Secret is immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immutable: Option<bool>,
-    /// Item name to Go template, rendered with the opened values.
+    /// Item name to Go template, rendered with the opened values. Null leaves the item out of the Secret, and its
+    /// value usable by other templates (the peer since 0.40).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
     #[schemars(extend("nullable" = true))]
-    pub data: BTreeMap<String, String>,
+    pub data: BTreeMap<String, Option<String>>,
     /// The Secret's metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("nullable" = true, "x-kubernetes-preserve-unknown-fields" = true))]
@@ -136,7 +137,11 @@ pub struct Condition {
 /// root has a title and a status that may be null.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = SealedSecret::crd();
-    let roots = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    let roots = crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
     for root in roots {
         root.title = None;
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
@@ -170,7 +175,9 @@ fn without_nulls<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, 
 fn plain_optional_fields(schema: &mut Schema) {
     let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
     for property in properties.values_mut().filter_map(Value::as_object_mut) {
-        if !property.get("default").is_some_and(Value::is_object) || property.contains_key("additionalProperties") {
+        if !property.get("default").is_some_and(Value::is_object)
+            || property.contains_key("additionalProperties")
+        {
             property.remove("default");
         }
         if let Some(Value::Array(types)) = property.get_mut("type") {

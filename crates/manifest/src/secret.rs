@@ -39,7 +39,8 @@ impl Secret {
     /// Compact JSON, the body of a request to the API server.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         let mut out = self.buffer();
-        serde_json::to_writer(&mut out, &Wire(self)).expect("a Secret is representable, and memory does not fail");
+        serde_json::to_writer(&mut out, &Wire(self))
+            .expect("a Secret is representable, and memory does not fail");
         out.into_bytes()
     }
 
@@ -68,7 +69,10 @@ struct Wire<'a>(&'a Secret);
 impl Serialize for Wire<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Secret { metadata, type_, immutable, data } = self.0;
-        let len = 3 + usize::from(type_.is_some()) + usize::from(immutable.is_some()) + usize::from(!data.is_empty());
+        let len = 3
+            + usize::from(type_.is_some())
+            + usize::from(immutable.is_some())
+            + usize::from(!data.is_empty());
         let mut out = serializer.serialize_struct(SECRET_KIND, len)?;
         out.serialize_field("apiVersion", SECRET_API_VERSION)?;
         out.serialize_field("kind", SECRET_KIND)?;
@@ -106,10 +110,16 @@ mod tests {
 
     fn secret() -> Secret {
         let mut secret = Secret {
-            metadata: ObjectMeta { name: Some("db".into()), namespace: Some("team-a".into()), ..Default::default() },
+            metadata: ObjectMeta {
+                name: Some("db".into()),
+                namespace: Some("team-a".into()),
+                ..Default::default()
+            },
             ..Default::default()
         };
-        for (item, value) in [("b", &b"hunter2"[..]), ("a", b""), ("c", &[0, 255]), ("n", b"\xd3\x5d\x34\xd3\x5d\x34")] {
+        for (item, value) in
+            [("b", &b"hunter2"[..]), ("a", b""), ("c", &[0, 255]), ("n", b"\xd3\x5d\x34\xd3\x5d\x34")]
+        {
             secret.data.insert(Item::parse(item).unwrap(), Plaintext::from(value));
         }
         secret

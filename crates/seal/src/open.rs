@@ -4,8 +4,7 @@ use crate::binding::{BindingError, binding_of};
 use crate::hints::Hints;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{
-    Binding, DecodeError, Fingerprint, Format, Item, KeyId, NameError, OpenError as ValueError, Plaintext,
-    SealedValue, classic,
+    Binding, DecodeError, Fingerprint, Format, Item, KeyId, NameError, Plaintext, SealedValue, classic,
 };
 use privyseal_keys::{Keyring, KeyringEntry};
 use privyseal_manifest::sealed_secret::SealedSecret;
@@ -124,9 +123,8 @@ fn open_item(
         if !attempts.take() {
             return Err(ItemFailure::AttemptsSpent);
         }
-        match classic::open(&value, entry.opening_key(), binding) {
-            Ok(plaintext) => return Ok((item, plaintext, entry.fingerprint())),
-            Err(ValueError::DoesNotOpen | _) => {}
+        if let Ok(plaintext) = classic::open(&value, entry.opening_key(), binding) {
+            return Ok((item, plaintext, entry.fingerprint()));
         }
     }
     Err(ItemFailure::NoKeyOpens { tried: keyring.entries().len() })

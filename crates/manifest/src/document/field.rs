@@ -55,6 +55,11 @@ impl<'a> Field<'a> {
         self.origin.error(key.at, Some(self.path()), problem)
     }
 
+    /// Checks that this is a mapping.
+    pub(super) fn mapping(&self) -> Result<(), DocumentError> {
+        if matches!(self.node.kind, Kind::Mapping(_)) { Ok(()) } else { Err(self.wrong_type("a mapping")) }
+    }
+
     fn entries(&self) -> Result<&'a [Entry], DocumentError> {
         let Kind::Mapping(entries) = &self.node.kind else { return Err(self.wrong_type("a mapping")) };
         match entries.iter().find_map(|entry| Some((&entry.key, entry.key.not_text?))) {
@@ -70,7 +75,9 @@ impl<'a> Field<'a> {
 
     /// Checks that this is a mapping, and that no field is a misspelling of a known one.
     pub(super) fn open(&self, known: &[&'static str]) -> Result<(), DocumentError> {
-        self.check_names(known, |suggestion| suggestion.map(|name| Problem::UnknownField { suggestion: Some(name) }))
+        self.check_names(known, |suggestion| {
+            suggestion.map(|name| Problem::UnknownField { suggestion: Some(name) })
+        })
     }
 
     fn check_names(
@@ -98,7 +105,9 @@ impl<'a> Field<'a> {
     /// The entries of a map.
     pub(super) fn each<'c>(&'c self) -> Result<impl Iterator<Item = (&'c str, Field<'c>)>, DocumentError> {
         let entries: &'c [Entry] = self.entries()?;
-        Ok(entries.iter().map(|Entry { key, value }| (key.text.as_str(), self.child(Step::Key(&key.text), value))))
+        Ok(entries
+            .iter()
+            .map(|Entry { key, value }| (key.text.as_str(), self.child(Step::Key(&key.text), value))))
     }
 
     pub(super) fn text(&self) -> Result<&'a str, DocumentError> {
@@ -121,10 +130,21 @@ impl<'a> Field<'a> {
         self.each()?.map(|(key, value)| Ok((key.to_owned(), value.text_or_null()?.to_owned()))).collect()
     }
 
+    /// As [`Self::text_map`], where null means something.
+    pub(super) fn optional_text_map(&self) -> Result<BTreeMap<String, Option<String>>, DocumentError> {
+        let optional = |value: Field<'_>| match value.node.kind {
+            Kind::Null => Ok(None),
+            _ => value.text().map(|text| Some(text.to_owned())),
+        };
+        self.each()?.map(|(key, value)| Ok((key.to_owned(), optional(value)?))).collect()
+    }
+
     pub(super) fn text_list(&self) -> Result<Vec<String>, DocumentError> {
         let Kind::List(items) = &self.node.kind else { return Err(self.wrong_type("a list")) };
         let texts = items.iter().enumerate();
-        texts.map(|(index, item)| Ok(self.child(Step::Index(index), item).text_or_null()?.to_owned())).collect()
+        texts
+            .map(|(index, item)| Ok(self.child(Step::Index(index), item).text_or_null()?.to_owned()))
+            .collect()
     }
 
     pub(super) fn json(&self) -> Result<Value, DocumentError> {
@@ -150,7 +170,9 @@ impl<'a> Field<'a> {
             Step::Root => {}
             Step::Index(index) => path.push_str(&format!("[{index}]")),
             Step::Known(name) => dotted(&mut path, name),
-            Step::Key(key) if is_ordinary(key) && key.contains(['.', '/']) => path.push_str(&format!("[{key}]")),
+            Step::Key(key) if is_ordinary(key) && key.contains(['.', '/']) => {
+                path.push_str(&format!("[{key}]"));
+            }
             Step::Key(key) if is_ordinary(key) => dotted(&mut path, key),
             Step::Key(_) => {}
         }
@@ -173,7 +195,8 @@ fn is_ordinary(key: &str) -> bool {
 /// The known name that was perhaps meant: the same but for case, or one edit away.
 fn similar(text: &str, known: &[&'static str]) -> Option<&'static str> {
     let same = known.iter().find(|name| name.eq_ignore_ascii_case(text));
-    same.or_else(|| known.iter().find(|name| name.len() > 3 && one_edit(name.as_bytes(), text.as_bytes()))).copied()
+    same.or_else(|| known.iter().find(|name| name.len() > 3 && one_edit(name.as_bytes(), text.as_bytes())))
+        .copied()
 }
 
 /// Whether two words differ by one character inserted, left out or replaced, or by two neighbours swapped.

@@ -170,7 +170,11 @@ impl<'t> Reader<'t> {
     }
 
     fn number(&mut self) -> Result<Number, Problem> {
-        let len = self.rest().bytes().take_while(|b| matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')).count();
+        let len = self
+            .rest()
+            .bytes()
+            .take_while(|b| matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'))
+            .count();
         // serde_json's grammar of a number is JSON's.
         let number = serde_json::from_str(&self.rest()[..len]).map_err(|_| syntax("not a number"))?;
         self.offset += len;
@@ -199,16 +203,12 @@ impl<'t> Reader<'t> {
 
     /// Bytes up to the closing quote.
     fn written_len(&self) -> usize {
-        let mut escaped = false;
-        let open = |b: &u8| {
-            let closes = *b == b'"' && !escaped;
-            escaped = *b == b'\\' && !escaped;
-            !closes
-        };
-        self.rest().as_bytes().iter().copied().take_while({
-            let mut open = open;
-            move |b| open(b)
-        }).count()
+        let bytes = self.rest().as_bytes();
+        let mut len = 0;
+        while let Some(byte) = bytes.get(len).filter(|byte| **byte != b'"') {
+            len += if *byte == b'\\' { 2 } else { 1 };
+        }
+        len.min(bytes.len())
     }
 
     fn escape(&mut self) -> Result<char, Problem> {

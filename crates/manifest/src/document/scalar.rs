@@ -29,9 +29,7 @@ pub(super) fn same_key(text: &str, kind: &Kind) -> bool {
         Kind::Text(_) => true,
         // sigs.k8s.io/yaml writes floats with 32 bits, and those of 21 digits or more with an exponent.
         Kind::Number(number) => match (number.is_f64(), number.as_f64()) {
-            (true, Some(float)) => {
-                (1e-4..1e6).contains(&float.abs()) && (float as f32).to_string() == text
-            }
+            (true, Some(float)) => (1e-4..1e6).contains(&float.abs()) && (float as f32).to_string() == text,
             _ => number.to_string() == text,
         },
         _ => false,
@@ -71,7 +69,10 @@ fn integer(text: &str) -> Option<Number> {
         _ => (10, unsigned),
     };
     if digits.starts_with(['+', '-']) {
-        return text.strip_prefix("0b").and_then(|digits| i64::from_str_radix(digits, 2).ok()).map(Number::from);
+        return text
+            .strip_prefix("0b")
+            .and_then(|digits| i64::from_str_radix(digits, 2).ok())
+            .map(Number::from);
     }
     let magnitude = u64::from_str_radix(digits, radix).ok()?;
     match (negative, text.starts_with('+')) {
@@ -86,7 +87,9 @@ fn yaml_style_float(text: &str) -> bool {
     let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let mantissa = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) if all_digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)) => mantissa,
+        Some((mantissa, exponent)) if all_digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)) => {
+            mantissa
+        }
         Some(_) => return false,
         None => unsigned,
     };
@@ -118,19 +121,72 @@ mod tests {
     #[test]
     fn reads_scalars_as_go_yaml_does() {
         for (text, expected) in [
-            ("", "null"), ("~", "null"), ("NULL", "null"), ("nUll", "text"),
-            ("y", "true"), ("N", "false"), ("yes", "true"), ("yEs", "text"), ("On", "true"), ("oFF", "text"),
-            ("5", "5"), ("-5", "-5"), ("+5", "5"), ("- 5", "text"), ("--5", "text"), ("0", "0"), ("00", "0"),
-            ("010", "8"), ("-010", "-8"), ("08", "8.0"), ("0o17", "15"), ("0O17", "15"), ("0x10", "16"),
-            ("0XfF", "255"), ("-0x10", "-16"), ("0b11", "3"), ("0b-1", "-1"), ("0x", "text"), ("0b2", "text"),
-            ("1_000", "1000"), ("_1", "text"), ("1__0_", "10"), ("0x_1_", "1"), ("+_1", "1"),
-            ("18446744073709551615", "18446744073709551615"), ("+18446744073709551615", "1.8446744073709552e19"),
-            ("18446744073709551616", "1.8446744073709552e19"), ("-9223372036854775808", "-9223372036854775808"),
-            ("1e3", "1000.0"), ("1E+3", "1000.0"), ("1e", "text"), ("1.", "1.0"), (".5", "0.5"), ("1.5", "1.5"),
-            (".5e1", "5.0"), (".", "text"), ("..", "text"), ("1.2.3", "text"), ("1e999", "text"), ("+.5", "0.5"),
-            (".inf", "0"), ("-.INF", "0"), (".iNf", "text"), (".nan", "0"), ("-.nan", "text"), ("inf", "text"),
-            ("12:30", "text"), ("190:20:30", "text"), ("2026-01-01", "text"), ("2026-01-01T00:00:00Z", "text"),
-            ("=", "text"), ("<<", "text"), ("true ", "text"), ("0x1.8p1", "text"), ("1,000", "text"), ("١", "text"),
+            ("", "null"),
+            ("~", "null"),
+            ("NULL", "null"),
+            ("nUll", "text"),
+            ("y", "true"),
+            ("N", "false"),
+            ("yes", "true"),
+            ("yEs", "text"),
+            ("On", "true"),
+            ("oFF", "text"),
+            ("5", "5"),
+            ("-5", "-5"),
+            ("+5", "5"),
+            ("- 5", "text"),
+            ("--5", "text"),
+            ("0", "0"),
+            ("00", "0"),
+            ("010", "8"),
+            ("-010", "-8"),
+            ("08", "8.0"),
+            ("0o17", "15"),
+            ("0O17", "15"),
+            ("0x10", "16"),
+            ("0XfF", "255"),
+            ("-0x10", "-16"),
+            ("0b11", "3"),
+            ("0b-1", "-1"),
+            ("0x", "text"),
+            ("0b2", "text"),
+            ("1_000", "1000"),
+            ("_1", "text"),
+            ("1__0_", "10"),
+            ("0x_1_", "1"),
+            ("+_1", "1"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("+18446744073709551615", "1.8446744073709552e+19"),
+            ("18446744073709551616", "1.8446744073709552e+19"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("1e3", "1000.0"),
+            ("1E+3", "1000.0"),
+            ("1e", "text"),
+            ("1.", "1.0"),
+            (".5", "0.5"),
+            ("1.5", "1.5"),
+            (".5e1", "5.0"),
+            (".", "text"),
+            ("..", "text"),
+            ("1.2.3", "text"),
+            ("1e999", "text"),
+            ("+.5", "0.5"),
+            (".inf", "0"),
+            ("-.INF", "0"),
+            (".iNf", "text"),
+            (".nan", "0"),
+            ("-.nan", "text"),
+            ("inf", "text"),
+            ("12:30", "text"),
+            ("190:20:30", "text"),
+            ("2026-01-01", "text"),
+            ("2026-01-01T00:00:00Z", "text"),
+            ("=", "text"),
+            ("<<", "text"),
+            ("true ", "text"),
+            ("0x1.8p1", "text"),
+            ("1,000", "text"),
+            ("١", "text"),
         ] {
             assert_eq!(name(text), expected, "{text:?}");
         }
@@ -141,7 +197,9 @@ mod tests {
         for same in ["5", "-5", "0", "1.5", "a", "2026-01-01", "18446744073709551615"] {
             assert!(same_key(same, &resolve(same)), "{same}");
         }
-        for other in ["y", "on", "~", "010", "0x10", "1e3", "1.10", "+5", "1_000", "1.", "1234567.5", ".inf", "08"] {
+        for other in
+            ["y", "on", "~", "010", "0x10", "1e3", "1.10", "+5", "1_000", "1.", "1234567.5", ".inf", "08"]
+        {
             assert!(!same_key(other, &resolve(other)), "{other}");
         }
     }

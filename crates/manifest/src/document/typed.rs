@@ -28,7 +28,8 @@ impl Document {
         };
         if let Some(data) = root.get("data") {
             for (key, value) in data.each()? {
-                let plaintext = base64_text::decode(value.text_or_null()?).map_err(|problem| value.error(problem))?;
+                let plaintext =
+                    base64_text::decode(value.text_or_null()?).map_err(|problem| value.error(problem))?;
                 secret.data.insert(item(key, &value)?, plaintext);
             }
         }
@@ -55,22 +56,35 @@ impl Document {
             spec: SealedSecretSpec {
                 template: spec.get("template").map(|field| template(&field)).transpose()?,
                 data: optional_text(&spec, "data")?,
-                encrypted_data: spec.get("encryptedData").map(|f| f.text_map()).transpose()?.unwrap_or_default(),
+                encrypted_data: spec
+                    .get("encryptedData")
+                    .map(|f| f.text_map())
+                    .transpose()?
+                    .unwrap_or_default(),
             },
-            status: root.get("status").map(|field| field.typed("the status of a SealedSecret")).transpose()?,
+            status: root
+                .get("status")
+                .map(|field| field.typed("the status of a SealedSecret"))
+                .transpose()?,
         })
     }
 }
 
 fn kind_is(root: &Field<'_>, kind: &'static str, api_version: &'static str) -> Result<(), DocumentError> {
+    root.mapping()?;
     for (name, expected) in [("kind", kind), ("apiVersion", api_version)] {
         let field = root.get(name).ok_or_else(|| root.missing(name))?;
         let found = field.text()?;
         if found != expected {
             // Shown, if it can be one: `kind: ConfigMap` should be named, a pasted password should not.
             let is_kind = found.len() <= 63 && found.bytes().all(|b| b.is_ascii_alphabetic());
-            let is_version = found.len() <= 63 && found.bytes().all(|b| b.is_ascii_lowercase() || b"./0123456789".contains(&b));
-            let shown = if name == "kind" && is_kind || name == "apiVersion" && is_version { found } else { "something else" };
+            let is_version = found.len() <= 63
+                && found.bytes().all(|b| b.is_ascii_lowercase() || b"./0123456789".contains(&b));
+            let shown = if name == "kind" && is_kind || name == "apiVersion" && is_version {
+                found
+            } else {
+                "something else"
+            };
             return Err(field.error(Problem::WrongKind { expected, found: shown.to_owned() }));
         }
     }
@@ -97,15 +111,30 @@ fn name_and_namespace(metadata: &Field<'_>) -> Result<(Option<String>, Option<St
             _ => Ok(text),
         }
     };
-    Ok((check("name", |text| Name::parse(text).map(drop))?, check("namespace", |text| Namespace::parse(text).map(drop))?))
+    Ok((
+        check("name", |text| Name::parse(text).map(drop))?,
+        check("namespace", |text| Namespace::parse(text).map(drop))?,
+    ))
 }
 
 /// Metadata of an object. What Kubernetes does not know it drops, and so do we, unless it looks like a misspelling.
 fn object_meta(metadata: &Field<'_>) -> Result<ObjectMeta, DocumentError> {
     metadata.open(&[
-        "name", "namespace", "generateName", "uid", "resourceVersion", "selfLink", "labels", "annotations",
-        "finalizers", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
-        "ownerReferences", "managedFields",
+        "name",
+        "namespace",
+        "generateName",
+        "uid",
+        "resourceVersion",
+        "selfLink",
+        "labels",
+        "annotations",
+        "finalizers",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "ownerReferences",
+        "managedFields",
     ])?;
     let (name, namespace) = name_and_namespace(metadata)?;
     let text = |name| optional_text(metadata, name);
@@ -117,8 +146,16 @@ fn object_meta(metadata: &Field<'_>) -> Result<ObjectMeta, DocumentError> {
         resource_version: text("resourceVersion")?,
         self_link: text("selfLink")?,
         labels: metadata.get("labels").map(|f| f.text_map()).transpose()?.filter(|map| !map.is_empty()),
-        annotations: metadata.get("annotations").map(|f| f.text_map()).transpose()?.filter(|map| !map.is_empty()),
-        finalizers: metadata.get("finalizers").map(|f| f.text_list()).transpose()?.filter(|list| !list.is_empty()),
+        annotations: metadata
+            .get("annotations")
+            .map(|f| f.text_map())
+            .transpose()?
+            .filter(|map| !map.is_empty()),
+        finalizers: metadata
+            .get("finalizers")
+            .map(|f| f.text_list())
+            .transpose()?
+            .filter(|list| !list.is_empty()),
         creation_timestamp: metadata.get("creationTimestamp").map(|f| f.typed("a time")).transpose()?,
         deletion_timestamp: metadata.get("deletionTimestamp").map(|f| f.typed("a time")).transpose()?,
         deletion_grace_period_seconds: metadata
@@ -136,7 +173,7 @@ fn template(field: &Field<'_>) -> Result<SecretTemplate, DocumentError> {
     Ok(SecretTemplate {
         type_: optional_text(field, "type")?,
         immutable: field.get("immutable").map(|f| f.boolean()).transpose()?,
-        data: field.get("data").map(|f| f.text_map()).transpose()?.unwrap_or_default(),
+        data: field.get("data").map(|f| f.optional_text_map()).transpose()?.unwrap_or_default(),
         metadata: field.get("metadata").map(|f| template_metadata(&f)).transpose()?,
     })
 }

@@ -3,20 +3,25 @@
 use super::node::{Entry, Key, Kind, Node, duplicate};
 use super::scalar;
 use super::{Failure, Roots};
-use crate::error::{Encoding, Found, Limit, Position, Problem};
+use crate::error::{Encoding, Limit, Position, Problem};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, StrInput, Tag};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use zeroize::Zeroizing;
 
 /// The trees of all documents that are not empty.
 pub(super) fn parse(text: &str) -> Result<Roots, Failure> {
+    if let Some(offset) = text.find(OTHER_BREAKS) {
+        let problem = syntax("a raw U+0085, U+2028 or U+2029; write it as \\N, \\L or \\P in double quotes");
+        return Err(Failure { at: Position::after(&text[..offset]), document: None, problem });
+    }
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: Limit::DEPTH,
         block_nesting_limit: Limit::DEPTH,
     };
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder { parser, anchors: BTreeMap::new(), nodes: 0, alias_nodes: 0, alias_bytes: 0, depth: 0 };
+    let mut builder =
+        Builder { parser, anchors: BTreeMap::new(), nodes: 0, alias_nodes: 0, alias_bytes: 0, depth: 0 };
     let mut roots = Vec::new();
     let fail = |(at, problem), roots: &Roots| Failure { at, document: Some(roots.len() + 1), problem };
     loop {
@@ -35,6 +40,9 @@ pub(super) fn parse(text: &str) -> Result<Roots, Failure> {
 }
 
 type Error = (Position, Problem);
+
+/// Line breaks in YAML 1.1, which `kubectl` reads, and not in 1.2: a comment for one is a field for the other.
+const OTHER_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
 struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,
@@ -74,8 +82,11 @@ impl<'t> Builder<'t> {
                 (anchor, if collection_tag(tag.as_deref(), "seq") { Kind::List(items) } else { Kind::Tagged })
             }
             Event::MappingStart(_, anchor, tag) => {
-                let entries = self.nested(at, |builder| builder.mapping(at))?;
-                (anchor, if collection_tag(tag.as_deref(), "map") { Kind::Mapping(entries) } else { Kind::Tagged })
+                let entries = self.nested(at, Self::mapping)?;
+                (
+                    anchor,
+                    if collection_tag(tag.as_deref(), "map") { Kind::Mapping(entries) } else { Kind::Tagged },
+                )
             }
             Event::Alias(id) => return self.alias(id, at),
             _ => return Err((at, syntax("a node was expected"))),
@@ -88,7 +99,11 @@ impl<'t> Builder<'t> {
         Ok(node)
     }
 
-    fn nested<T>(&mut self, at: Position, inner: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    fn nested<T>(
+        &mut self,
+        at: Position,
+        inner: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.depth += 1;
         if self.depth > Limit::DEPTH {
             return Err((at, Problem::Limit(Limit::Depth)));
@@ -108,29 +123,30 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn mapping(&mut self, at: Position) -> Result<Vec<Entry>, Error> {
+    fn mapping(&mut self) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
-        let mut merged = Vec::new();
+        let mut merge_key: Option<(Position, Node)> = None;
         loop {
             let (key_event, key_at) = self.next()?;
             if matches!(key_event, Event::MappingEnd) {
                 break;
             }
-            let is_merge = matches!(&key_event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let is_merge =
+                matches!(&key_event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             let key = self.key(key_event, key_at)?;
             let (event, value_at) = self.next()?;
             let value = self.node(event, value_at)?;
-            if is_merge {
-                merged.push(value);
-            } else {
+            if !is_merge {
                 entries.push(Entry { key, value });
+            } else if let Some((first, _)) = merge_key.replace((key_at, value)) {
+                return Err((key_at, Problem::DuplicateKey { first }));
             }
         }
         if let Some((first, second)) = duplicate(&entries) {
             return Err((second, Problem::DuplicateKey { first }));
         }
-        if !merged.is_empty() {
-            merge(&mut entries, merged).ok_or((at, syntax("`<<` takes a mapping, or a list of mappings")))?;
+        if let Some((merge_at, merged)) = merge_key {
+            merge(&mut entries, merge_at, merged)?;
         }
         Ok(entries)
     }
@@ -143,10 +159,9 @@ impl<'t> Builder<'t> {
         let node = self.node(event, at)?;
         match (node.kind, spelled) {
             (Kind::Text(text), _) => Ok(Key { at, text, not_text: None }),
-            (Kind::Tagged, Some(text)) => Ok(Key { at, text, not_text: Some(Found::Text) }),
-            (kind, Some(text)) => {
-                let not_text = if scalar::same_key(&text, &kind) { None } else { Node { at, kind }.found() };
-                Ok(Key { at, text, not_text })
+            (kind, Some(text)) if !matches!(kind, Kind::Tagged) => {
+                let same = scalar::same_key(&text, &kind);
+                Ok(Key { at, text, not_text: Node { at, kind }.found().filter(|_| !same) })
             }
             _ => Err((at, syntax("a key must be text"))),
         }
@@ -186,19 +201,32 @@ impl<'t> Builder<'t> {
 }
 
 /// Adds the entries of merged mappings: an explicit key wins, then an earlier mapping.
-fn merge(entries: &mut Vec<Entry>, merged: Vec<Node>) -> Option<()> {
-    let mut present: HashSet<String> = entries.iter().map(|entry| (*entry.key.text).clone()).collect();
-    for node in merged {
-        let mappings = match node.kind {
-            Kind::List(items) => items,
-            kind => vec![Node { at: node.at, kind }],
+///
+/// An explicit key that stands before `<<` wins by the specification and loses in `kubectl`, so it is refused.
+fn merge(entries: &mut Vec<Entry>, merge_at: Position, merged: Node) -> Result<(), Error> {
+    let mut present: HashMap<String, Position> =
+        entries.iter().map(|Entry { key, .. }| ((*key.text).clone(), key.at)).collect();
+    let explicit = present.clone();
+    let mappings = match merged.kind {
+        Kind::List(items) => items,
+        kind => vec![Node { at: merged.at, kind }],
+    };
+    for mapping in mappings {
+        let Kind::Mapping(more) = mapping.kind else {
+            return Err((mapping.at, syntax("`<<` takes a mapping, or a list of mappings")));
         };
-        for mapping in mappings {
-            let Kind::Mapping(more) = mapping.kind else { return None };
-            entries.extend(more.into_iter().filter(|entry| present.insert((*entry.key.text).clone())));
+        for entry in more {
+            let text = (*entry.key.text).clone();
+            match explicit.get(&text) {
+                Some(&first) if first < merge_at => return Err((merge_at, Problem::DuplicateKey { first })),
+                _ => {}
+            }
+            if present.insert(text, entry.key.at).is_none() {
+                entries.push(entry);
+            }
         }
     }
-    Some(())
+    Ok(())
 }
 
 fn typed_scalar(text: Zeroizing<String>, plain: bool, tag: Option<&Tag>) -> Kind {
@@ -214,7 +242,9 @@ fn typed_scalar(text: Zeroizing<String>, plain: bool, tag: Option<&Tag>) -> Kind
         _ => return Kind::Tagged,
     };
     match (tag.core_suffix(), &resolved) {
-        (Some("null"), Kind::Null) | (Some("bool"), Kind::Boolean(_)) | (Some("float"), Kind::Number(_)) => resolved,
+        (Some("null"), Kind::Null) | (Some("bool"), Kind::Boolean(_)) | (Some("float"), Kind::Number(_)) => {
+            resolved
+        }
         (Some("int"), Kind::Number(number)) if !number.is_f64() => resolved,
         _ => Kind::Tagged,
     }
@@ -238,7 +268,9 @@ fn problem(kind: &ErrorKind) -> Problem {
     match kind {
         ErrorKind::RecursionLimitExceeded => Problem::Limit(Limit::Depth),
         ErrorKind::UnexpectedCharacter { .. } => syntax("a character that may not stand here"),
-        ErrorKind::Custom(_) | ErrorKind::InputDecoding { .. } | ErrorKind::InputIo { .. } => syntax("unreadable"),
+        ErrorKind::Custom(_) | ErrorKind::InputDecoding { .. } | ErrorKind::InputIo { .. } => {
+            syntax("unreadable")
+        }
         fixed => syntax(&fixed.to_string()),
     }
 }

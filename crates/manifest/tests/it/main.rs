@@ -1,0 +1,10 @@
+//! The crate as its callers see it: documents in, documents out, and what no error may say.
+
+#![allow(clippy::unwrap_used)]
+
+mod canary;
+mod documents;
+mod emission;
+mod properties;
+mod schema;
+mod typing;
