@@ -1,3 +1,51 @@
-//! Placeholder.
+//! `privyseal`: seals Kubernetes Secrets so that they can be committed to Git.
+//!
+//! ```text
+//!   command line ──clap──▶ commands::X::Args ──commands::X::run──▶ Result<(), CommandError> ──▶ exit status
+//!        input: files, stdin ──▶ manifest ──▶ seal ──▶ manifest ──▶ output: stdout, files
+//!        key_source: --cert, --context ──▶ SealingKey        key_files: --key ──▶ Keyring
+//! ```
+//!
+//! This is the thin shell around the crates: it alone reads the clock, files, the terminal and the network. One file
+//! per subcommand, its arguments beside its function; the doc comments of the arguments are the help. stdout holds
+//! data and nothing else; `speech` says the rest on stderr. No logger is installed, so that no library can print.
 
-fn main() {}
+mod cluster;
+mod commands;
+mod documents;
+mod download;
+mod error;
+mod input;
+mod key_files;
+mod key_source;
+mod output;
+mod speech;
+mod values;
+
+use clap::Parser as _;
+use clap::error::ErrorKind as ClapErrorKind;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match commands::Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => return answer(&error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            speech::error(&error);
+            error.kind().exit_code()
+        }
+    }
+}
+
+/// What clap has to say: help and version on stdout, everything else on stderr with status 2.
+fn answer(error: &clap::Error) -> ExitCode {
+    // If nobody reads it, there is nobody to tell.
+    let _ = error.print();
+    match error.kind() {
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}

@@ -1,0 +1,85 @@
+//! The command line: one file per subcommand.
+
+mod completion;
+mod inspect;
+mod keys;
+mod seal;
+mod unseal;
+
+use crate::error::CommandError;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Parser, Subcommand, ValueEnum};
+use privyseal_envelope::{Name, NameError, Namespace, Scope};
+use privyseal_manifest::Encoding;
+
+/// Seals Kubernetes Secrets so that they can be committed to Git.
+///
+/// A sealed Secret can be opened by the controller in the cluster and by nobody else. Sealing needs no cluster and no
+/// right to read anything: the cluster's certificate is enough.
+#[derive(Parser)]
+#[command(name = "privyseal", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  privyseal keys fetch --context prod > prod.pem
+  privyseal seal --cert prod.pem secret.yaml > sealed.yaml
+  privyseal inspect sealed.yaml
+
+Exit status: 0 done; 1 it failed, or something does not open; 2 wrong usage or unreadable input;
+3 the cluster cannot be reached.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Seal(seal::Args),
+    Unseal(unseal::Args),
+    Inspect(inspect::Args),
+    Keys(keys::Args),
+    Completion(completion::Args),
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(&self) -> Result<(), CommandError> {
+        match &self.command {
+            Command::Seal(args) => seal::run(args),
+            Command::Unseal(args) => unseal::run(args),
+            Command::Inspect(args) => inspect::run(args),
+            Command::Keys(args) => keys::run(args),
+            Command::Completion(args) => completion::run(args),
+        }
+    }
+}
+
+/// How manifests are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ManifestFormat {
+    Yaml,
+    Json,
+}
+
+impl From<Encoding> for ManifestFormat {
+    fn from(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Yaml => Self::Yaml,
+            Encoding::Json => Self::Json,
+        }
+    }
+}
+
+fn scope_parser() -> impl TypedValueParser<Value = Scope> {
+    PossibleValuesParser::new(Scope::ALL.map(Scope::as_str))
+        .try_map(|text| text.parse::<Scope>().map_err(|error| error.to_string()))
+}
+
+/// A namespace of the command line.
+pub(crate) fn parse_namespace(text: &str) -> Result<Namespace, NameError> {
+    Namespace::parse(text)
+}
+
+/// A name of the command line.
+pub(crate) fn parse_name(text: &str) -> Result<Name, NameError> {
+    Name::parse(text)
+}

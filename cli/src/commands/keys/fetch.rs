@@ -1,0 +1,42 @@
+//! `privyseal keys fetch`
+
+use super::describe;
+use crate::error::CommandError;
+use crate::key_source::KeyOptions;
+use crate::output::{Content, Destination};
+use crate::speech;
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+/// Fetch the certificate to seal with
+///
+/// Writes the certificate as PEM to stdout, and on stderr which cluster it is from, who signed for it, its fingerprint
+/// and its dates. Compare the fingerprint once with someone who knows the cluster; from then on, the file is all that
+/// sealing needs.
+///
+/// Asks for the signed list of keys that the controller publishes. Where there is none, as with the controller of
+/// sealed-secrets, it asks the controller's Service, and says that nobody signed the answer.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  privyseal keys fetch --context prod > prod.pem
+  privyseal keys fetch --context prod --controller-namespace kube-system --out-file prod.pem
+  privyseal keys fetch --cert https://keys.example.com/prod.pem --out-file prod.pem")]
+pub(super) struct Args {
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    key: KeyOptions,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    let now = Timestamp::now();
+    let found = args.key.origin()?.find(now)?;
+    found.usable_at(now)?;
+    found.provenance.announce();
+    speech::note(describe(&found.certificate));
+    Destination::from_option(args.out_file.as_deref())
+        .write(found.certificate.to_pem().as_bytes(), Content::Public)
+}

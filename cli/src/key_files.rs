@@ -1,0 +1,102 @@
+//! Opening keys from files, for those who hold them: PEM, or key Secrets as `kubectl get secret -o yaml` writes them.
+
+use crate::documents::Located;
+use crate::error::{CommandError, Shown};
+use crate::input::Source;
+use crate::speech;
+use privyseal_custody::key_secret;
+use privyseal_keys::{Keyring, KeyringEntry, PrivateKeyError, private_key};
+use privyseal_manifest::{Document, Secret};
+use std::path::PathBuf;
+
+/// Reads all keys. One that cannot be used is told on stderr and left out; if none can, that is an error.
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Keyring, CommandError> {
+    let mut entries = Vec::new();
+    let mut left_out = Vec::new();
+    for path in paths {
+        let source = Source::from_argument(path);
+        let name = source.name();
+        let bytes = source.read()?;
+        for result in keys_of(&bytes, &name) {
+            match result {
+                Ok(entry) => entries.push(entry),
+                Err(error) => left_out.push(error),
+            }
+        }
+    }
+    if entries.is_empty() {
+        return match CommandError::all(left_out) {
+            Err(error) => Err(error),
+            Ok(()) => Err(CommandError::input("the files given with --key hold no key")),
+        };
+    }
+    for error in &left_out {
+        for (message, _) in error.reports() {
+            speech::warning(format_args!("left out: {message}"));
+        }
+    }
+    Ok(Keyring::new(entries))
+}
+
+fn keys_of(bytes: &[u8], name: &str) -> Vec<Result<KeyringEntry, CommandError>> {
+    if is_pem(bytes) {
+        return match private_key::from_pem(bytes) {
+            Ok(keys) => keys.into_iter().map(|key| Ok(KeyringEntry::from_opening_key(name, key))).collect(),
+            Err(error) => vec![Err(not_a_key_file(name, error))],
+        };
+    }
+    let documents = match privyseal_manifest::read(bytes, name) {
+        Ok(documents) if documents.is_empty() => {
+            return vec![Err(not_a_key_file(name, PrivateKeyError::NoKey))];
+        }
+        Ok(documents) => documents,
+        Err(error) => {
+            return vec![Err(
+                CommandError::from(error).hint("--key takes PEM, or key Secrets as YAML or JSON")
+            )];
+        }
+    };
+    documents.into_iter().map(key_of_document).collect()
+}
+
+/// PEM begins a line; inside of YAML it is indented.
+fn is_pem(bytes: &[u8]) -> bool {
+    bytes.split(|b| *b == b'\n').any(|line| line.starts_with(b"-----BEGIN "))
+}
+
+fn key_of_document(document: Document) -> Result<KeyringEntry, CommandError> {
+    let secret = Located::from_document(document, Document::into_secret)?;
+    key_secret::from_secret(&secret.object).map_err(|error| {
+        CommandError::input(secret.message(format_args!("{}: {error}", secret_name(&secret.object))))
+    })
+}
+
+fn secret_name(secret: &Secret) -> String {
+    match secret.metadata.name.as_deref().or(secret.metadata.generate_name.as_deref()) {
+        Some(name) => format!("Secret {}", Shown(name)),
+        None => "Secret".to_owned(),
+    }
+}
+
+fn not_a_key_file(name: &str, error: PrivateKeyError) -> CommandError {
+    let this = CommandError::input(format!("{}: {error}", Shown(name)));
+    match error {
+        PrivateKeyError::CertificateGiven => {
+            this.hint("opening needs the private key: tls.key of the key Secret, or the Secret itself")
+        }
+        PrivateKeyError::NoKey => this.hint(
+            "--key takes PEM (RSA PRIVATE KEY or PRIVATE KEY, not encrypted), or key Secrets as YAML or JSON",
+        ),
+        _ => this,
+    }
+}
+
+/// Stdin is read once: for a key or for an input.
+pub(crate) fn refuse_stdin_twice(keys: &[PathBuf], inputs: &[Source]) -> Result<(), CommandError> {
+    let keys = keys.iter().map(|path| Source::from_argument(path));
+    let uses = keys.chain(inputs.iter().cloned()).filter(|source| *source == Source::Stdin).count();
+    match uses {
+        0 | 1 => Ok(()),
+        _ => Err(CommandError::input("stdin cannot be both a key and the input").hint("name the files")),
+    }
+}

@@ -1,0 +1,123 @@
+//! `inspect`: what is claimed, what a key proves, and the statuses.
+
+use crate::harness::{Done, Scene, has, key, leaks, other_key, secret};
+use serde_json::{Value, json};
+
+fn inspect(scene: &Scene, arguments: &str, sealed: &str, status: i32) -> Done {
+    let done = scene.run(&format!("inspect {arguments}")).stdin(sealed).done();
+    assert_eq!(done.status, Some(status), "{}{}", done.stdout, done.stderr);
+    assert!(!leaks(&done.stdout) && !leaks(&done.stderr));
+    done
+}
+
+fn json_of(done: &Done) -> Value {
+    serde_json::from_str(&done.stdout).unwrap()
+}
+
+#[test]
+fn without_a_key_it_tells_what_is_claimed() {
+    let scene = Scene::new();
+    let sealed = scene.seal(&secret(Some("ns"), Some("db")));
+    let done = inspect(&scene, "sealed.yaml", "", 0);
+    assert_eq!(
+        done.stdout,
+        format!(
+            "SealedSecret ns/db (sealed.yaml:1: document 1)\n  bound to: scope strict, namespace ns, name db\n  \
+             password: classic, RSA 2048; key {} (claimed by hint)\n",
+            key().key_id
+        )
+    );
+    let report = json_of(&inspect(&scene, "-o json", &sealed, 0));
+    assert_eq!(
+        report,
+        json!({"objects": [{
+            "source": "stdin", "line": 1, "document": 1, "namespace": "ns", "name": "db", "scope": "strict",
+            "boundTo": {"scope": "strict", "namespace": "ns", "name": "db"},
+            "items": [{"item": "password", "format": "classic", "rsaBits": 2048, "claimedKeyId": key().key_id}],
+        }]})
+    );
+}
+
+#[test]
+fn a_stale_hint_claims_nothing() {
+    let scene = Scene::new();
+    let sealed = scene.seal(&secret(Some("ns"), Some("db")));
+    let stale: String = sealed
+        .lines()
+        .filter(|line| !line.contains("privyseal.dev/sealed-with"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let stale = stale.replace("  annotations:\n", "");
+    has(&inspect(&scene, "", &stale, 0).stdout, &["key not named"]);
+}
+
+#[test]
+fn a_key_proves_it() {
+    let scene = Scene::new();
+    let sealed = scene.seal(&secret(Some("ns"), Some("db")));
+    let done = inspect(&scene, "--key key.pem", &sealed, 0);
+    has(&done.stdout, &[&format!("opens with {} (verified)", key().fingerprint)]);
+    let report = json_of(&inspect(&scene, "--key key.pem -o json", &sealed, 0));
+    assert_eq!(
+        report["objects"][0]["items"][0]["verdict"],
+        json!({"result": "opens", "fingerprint": key().fingerprint, "keyId": key().key_id})
+    );
+}
+
+#[test]
+fn a_wrong_key_and_a_right_key_under_another_name_are_told_apart() {
+    let scene = Scene::new();
+    scene.file("other.pem", &other_key().private);
+    let sealed = scene.seal(&secret(Some("ns"), Some("db")));
+
+    let done = inspect(&scene, "--key other.pem", &sealed, 1);
+    has(&done.stdout, &["DOES NOT OPEN with the keys given"]);
+    has(&done.stderr, &["error: items that are damaged or do not open: 1 of 1"]);
+    let report = json_of(&inspect(&scene, "--key other.pem -o json", &sealed, 1));
+    assert_eq!(report["objects"][0]["items"][0]["verdict"], json!({"result": "does-not-open"}));
+
+    // The template still has the old name.
+    let renamed = sealed.replacen("name: db", "name: renamed", 1);
+    let done = inspect(&scene, "--key key.pem", &renamed, 1);
+    has(&done.stdout, &["is the right key, but it was sealed for scope strict, namespace ns, name db"]);
+    let report = json_of(&inspect(&scene, "--key key.pem -o json", &renamed, 1));
+    assert_eq!(
+        report["objects"][0]["items"][0]["verdict"]["boundTo"],
+        json!({"scope": "strict", "namespace": "ns", "name": "db"})
+    );
+
+    // Nothing has it any more, but the person remembers.
+    let moved = sealed.replace("name: db", "name: renamed").replace("namespace: ns", "namespace: moved");
+    has(&inspect(&scene, "--key key.pem", &moved, 1).stdout, &["under any name tried"]);
+    let done = inspect(&scene, "--key key.pem --as x/y --as ns/db", &moved, 1);
+    has(&done.stdout, &["it was sealed for scope strict, namespace ns, name db"]);
+}
+
+#[test]
+fn damage_is_a_finding() {
+    let scene = Scene::new();
+    let sealed = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a}\nspec:\n  encryptedData:\n    \
+                  \"\\e[31mk\": '*'\n    v: AAAA\n";
+    let done = inspect(&scene, "", sealed, 1);
+    has(
+        &done.stdout,
+        &[
+            "SealedSecret a (stdin:1: document 1)",
+            "metadata.namespace is missing",
+            "\\u{1b}[31mk: not standard base64",
+            "v: damaged: no RSA key could have made it",
+        ],
+    );
+    has(&inspect(&scene, "", "a: 1\n", 2).stderr, &["stdin:1:1: document 1"]);
+}
+
+#[test]
+fn many_objects_are_told_in_order() {
+    let scene = Scene::new();
+    let sealed =
+        scene.seal(&format!("{}---\n{}", secret(Some("ns"), Some("a")), secret(Some("ns"), Some("b"))));
+    let done = inspect(&scene, "", &sealed, 0);
+    has(&done.stdout, &["SealedSecret ns/a (stdin:2: document 1)", "\n\nSealedSecret ns/b ("]);
+    let report = json_of(&inspect(&scene, "-o json sealed.yaml -", &sealed, 0));
+    assert_eq!(report["objects"].as_array().unwrap().len(), 4);
+}

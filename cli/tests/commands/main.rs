@@ -1,0 +1,17 @@
+//! Runs the binary. Every run that fails is held against two promises: nothing on stdout, and no plaintext on stderr.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test panics to fail; clippy sees tests only in functions marked so"
+)]
+
+mod bad_input;
+mod cluster;
+mod files;
+mod harness;
+mod inspect;
+mod keys;
+mod seal;
+mod unseal;
+mod url;
+mod values;
