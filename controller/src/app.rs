@@ -1,0 +1,259 @@
+//! Wiring: what runs on every replica, what runs while we lead, and how it all stops.
+
+use crate::config::Config;
+use crate::duties::Duties;
+use crate::events::Events;
+use crate::http::{self, Served};
+use crate::keystore::KeyStore;
+use crate::leader::{Elector, Leadership};
+use crate::marker::MarkerKey;
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::queue::{Priority, Queue};
+use crate::reconcile::{Reconciler, SharedIndex};
+use crate::watch::Watches;
+use kube::Client;
+use privyseal_keys::PublisherKey;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Runs until `stop` is done, then ends what is in work and gives the Lease up.
+pub(crate) async fn run(
+    client: Client,
+    config: Config,
+    stop: impl Future<Output = ()>,
+) -> Result<(), AppError> {
+    let replica = Arc::new(Replica::new(client, config));
+    let listeners =
+        (bind(replica.config.listen_addr).await?, bind(replica.config.listen_metrics_addr).await?);
+    let (mut elector, leadership) =
+        Elector::new(replica.client.clone(), &replica.config.namespace, &replica.config.identity);
+    let (stopping, stopped) = watch::channel(false);
+
+    let mut tasks = JoinSet::new();
+    replica.serve(&mut tasks, listeners);
+    replica.follow(&mut tasks);
+    let lead = tokio::spawn(replica.clone().lead(leadership, stopped));
+
+    let result = tokio::select! {
+        () = stop => Ok(()),
+        () = elector.run() => Ok(()),
+        ended = tasks.join_next() => Err(AppError::TaskEnded { panicked: ended.is_some_and(|task| task.is_err()) }),
+    };
+    tracing::info!("stopping");
+    stopping.send_replace(true);
+    // The Lease is kept while work ends: nobody else writes at the same time.
+    let drained = async {
+        tokio::select! {
+            _ = lead => {}
+            () = elector.run() => {}
+        }
+    };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("not all work ended in time; what is unfinished is done by the next leader");
+    }
+    let _ = tokio::time::timeout(DRAIN, elector.release()).await;
+    result
+}
+
+/// What every replica holds.
+struct Replica {
+    client: Client,
+    config: Config,
+    metrics: Arc<Metrics>,
+    store: Arc<KeyStore>,
+    index: SharedIndex,
+    queue: Arc<Queue>,
+    synced: Arc<AtomicBool>,
+    events: Events,
+}
+
+impl Replica {
+    fn new(client: Client, config: Config) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let store = KeyStore::new(client.clone(), &config.namespace, &config.keys.prefix, metrics.clone());
+        Self {
+            events: Events::new(client.clone(), &config.namespace, &config.identity),
+            client,
+            config,
+            metrics,
+            store: Arc::new(store),
+            index: SharedIndex::default(),
+            queue: Arc::default(),
+            synced: Arc::default(),
+        }
+    }
+
+    fn serve(&self, tasks: &mut JoinSet<()>, (public, metrics): (TcpListener, TcpListener)) {
+        let served = Served { keys: self.store.subscribe(), synced: self.synced.clone() };
+        for (listener, router) in
+            [(public, http::public(served)), (metrics, http::metrics(self.metrics.clone()))]
+        {
+            tasks.spawn(async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    tracing::error!(%error, "the HTTP server ended");
+                }
+            });
+        }
+    }
+
+    /// What runs on every replica, leader or not, so that a new leader knows everything already.
+    fn follow(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        let store = self.store.clone();
+        tasks.spawn(async move { store.run().await });
+
+        let (sealed_secrets_listed, mut listed) = watch::channel(false);
+        let this = self.clone();
+        tasks.spawn(async move {
+            this.watches().sealed_secrets(|| _ = sealed_secrets_listed.send_replace(true)).await
+        });
+        let this = self.clone();
+        tasks.spawn(async move {
+            let _ = listed.wait_for(|listed| *listed).await;
+            this.watches().secrets(|| this.synced.store(true, Ordering::Release)).await;
+        });
+
+        let this = self.clone();
+        let mut keys = self.store.subscribe();
+        tasks.spawn(async move {
+            while keys.changed().await.is_ok() {
+                this.enqueue_all();
+            }
+        });
+        let this = self.clone();
+        tasks.spawn(async move { this.measure().await });
+    }
+
+    /// Leads whenever the Lease is ours.
+    async fn lead(self: Arc<Self>, mut leadership: Leadership, mut stopped: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = leadership.acquired() => {}
+                _ = stopped.wait_for(|stop| *stop) => return,
+            }
+            self.metrics.leading.set(1);
+            let mut lost = leadership.clone();
+            tokio::select! {
+                () = lost.lost() => {}
+                () = self.term(&leadership, stopped.clone()) => {}
+            }
+            self.metrics.leading.set(0);
+        }
+    }
+
+    /// One term of leading. Ends when we are to stop and nothing is in work any more.
+    async fn term(&self, leadership: &Leadership, mut stopped: watch::Receiver<bool>) {
+        let duties = Duties {
+            keys: self.config.keys.clone(),
+            store: self.store.clone(),
+            leadership: leadership.clone(),
+            publisher: Publisher::new(self.client.clone(), &self.config.namespace),
+            events: self.events.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let publisher_key = tokio::select! {
+            key = duties.publisher_key() => key,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        // Dropping the set at the end of a term aborts what still runs.
+        let mut workers = JoinSet::new();
+        let starting = async {
+            while !self.synced.load(Ordering::Acquire) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            self.enqueue_all();
+            self.start_workers(&mut workers, &publisher_key, leadership, &stopped);
+            workers.join_all().await
+        };
+        tokio::select! {
+            _ = starting => {}
+            () = duties.run(&publisher_key) => {}
+        }
+    }
+
+    fn start_workers(
+        &self,
+        workers: &mut JoinSet<()>,
+        publisher_key: &PublisherKey,
+        leadership: &Leadership,
+        stopped: &watch::Receiver<bool>,
+    ) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let reconciler = Arc::new(Reconciler {
+            client: self.client.clone(),
+            index: self.index.clone(),
+            keys: self.store.subscribe(),
+            marker_key: MarkerKey::of(publisher_key),
+            policy: self.config.policy.clone(),
+            leadership: leadership.clone(),
+            events: self.events.clone(),
+            metrics: self.metrics.clone(),
+            crypto: Arc::new(Semaphore::new(cores)),
+        });
+        for _ in 0..self.config.workers {
+            let (reconciler, queue, mut stopped) = (reconciler.clone(), self.queue.clone(), stopped.clone());
+            workers.spawn(async move {
+                loop {
+                    let work = tokio::select! {
+                        biased;
+                        _ = stopped.wait_for(|stop| *stop) => return,
+                        work = queue.take() => work,
+                    };
+                    let next = reconciler.pass(work.key()).await;
+                    work.end(next);
+                }
+            });
+        }
+    }
+
+    fn enqueue_all(&self) {
+        let keys: Vec<_> = self.index.lock().keys().cloned().collect();
+        keys.into_iter().for_each(|key| self.queue.add(key, Priority::Resync));
+    }
+
+    fn watches(&self) -> Watches {
+        Watches { client: self.client.clone(), index: self.index.clone(), queue: self.queue.clone() }
+    }
+
+    async fn measure(&self) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        loop {
+            let (objects, synced) = self.index.lock().counts();
+            self.metrics.objects.set(gauge(objects));
+            self.metrics.objects_synced.set(gauge(synced));
+            self.metrics.queue.set(gauge(self.queue.len()));
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })
+}
+
+/// The controller cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum AppError {
+    /// A port cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something that runs for ever ended.
+    #[error("a task that runs for ever ended (panicked: {panicked})")]
+    TaskEnded {
+        /// Whether by a panic.
+        panicked: bool,
+    },
+}
+
+const DRAIN: Duration = Duration::from_secs(10);

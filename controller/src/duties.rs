@@ -1,0 +1,166 @@
+//! What the leader does beside opening: makes the publisher key and sealing keys, and publishes their list.
+//!
+//! Before a key is made the key Secrets are read anew, and the Lease must be held: a list that is old, or a replica
+//! that only believes it leads, must not lead to a second key.
+
+use crate::config::KeyConfig;
+use crate::events::Events;
+use crate::keystore::{Held, KeyStore, custody_error};
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::publish::{Publication, Publisher};
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use privyseal_custody::cluster::CustodyError;
+use privyseal_envelope::Fingerprint;
+use privyseal_keys::renewal::{self, Renewal};
+use privyseal_keys::{Certificate, KeyPair, PublisherKey};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The leader's duties.
+pub(crate) struct Duties {
+    /// How keys are made.
+    pub keys: KeyConfig,
+    /// Where they live.
+    pub store: Arc<KeyStore>,
+    /// Whether we lead.
+    pub leadership: Leadership,
+    /// The published list.
+    pub publisher: Publisher,
+    /// For what people should know.
+    pub events: Events,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Duties {
+    /// The publisher key: read, or made if there is none. Tries until it has one.
+    pub(crate) async fn publisher_key(&self) -> Arc<PublisherKey> {
+        loop {
+            match self.find_or_make_publisher_key().await {
+                Ok(key) => return Arc::new(key),
+                Err(error) => tracing::error!(error = %custody_error(&error), "no publisher key yet"),
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+
+    async fn find_or_make_publisher_key(&self) -> Result<PublisherKey, CustodyError> {
+        let custody = self.store.custody();
+        if let Some(key) = custody.publisher().await? {
+            return Ok(key);
+        }
+        let key = PublisherKey::generate()
+            .map_err(|error| CustodyError::Publisher { reason: error.to_string() })?;
+        match custody.create_publisher(&key).await {
+            Ok(()) => tracing::info!(fingerprint = %key.public_key().fingerprint(), "publisher key made"),
+            // Another replica was faster: its key counts.
+            Err(CustodyError::Api(error)) if error.status().is_some_and(|status| status.code == 409) => {}
+            Err(error) => return Err(error),
+        }
+        custody
+            .publisher()
+            .await?
+            .ok_or_else(|| CustodyError::Publisher { reason: "it is gone again".into() })
+    }
+
+    /// Runs as long as we lead: renews by age, and keeps the published list right.
+    pub(crate) async fn run(&self, publisher_key: &PublisherKey) {
+        let mut held = self.store.subscribe();
+        let mut changes = std::pin::pin!(self.publisher.changes());
+        let mut made = BTreeSet::new();
+        loop {
+            let wait = match self.pass(publisher_key, &mut made).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(error, "the leader's duties are not done, and tried again");
+                    TRY_AGAIN
+                }
+            };
+            held.mark_unchanged();
+            tokio::select! {
+                changed = held.changed() => if changed.is_err() { return },
+                _ = changes.next() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// One look at everything; says when the next is due.
+    async fn pass(
+        &self,
+        publisher_key: &PublisherKey,
+        made: &mut BTreeSet<Fingerprint>,
+    ) -> Result<Duration, String> {
+        let mut held = self.store.reload().await.map_err(|error| custody_error(&error))?;
+        let mut next = renewal(&held, &self.keys);
+        if next == Renewal::Now {
+            made.insert(self.make_key().await?);
+            held = self.store.reload().await.map_err(|error| custody_error(&error))?;
+            next = renewal(&held, &self.keys);
+        }
+        if !self.leadership.is_held() {
+            return Err("the Lease is no longer held".into());
+        }
+        let publication = Publication::of(&held.keyring, Timestamp::now());
+        let strangers = self.publisher.publish(publisher_key, &publication).await?;
+        for certificate in strangers.iter().filter(|certificate| !made.contains(&certificate.fingerprint())) {
+            self.tell_of_stranger(&held, certificate).await;
+        }
+        Ok(match next {
+            Renewal::At(at) => until(at).min(LOOK_AGAIN),
+            Renewal::Now => TRY_AGAIN,
+            Renewal::Never => LOOK_AGAIN,
+        })
+    }
+
+    async fn make_key(&self) -> Result<Fingerprint, String> {
+        if !self.leadership.is_held() {
+            return Err("the Lease is no longer held".into());
+        }
+        let KeyConfig { size, ttl, common_name, .. } = self.keys.clone();
+        let now = Timestamp::now();
+        let pair = tokio::task::spawn_blocking(move || KeyPair::generate(size, &common_name, now, ttl))
+            .await
+            .map_err(|_| "making a key was interrupted".to_owned())?
+            .map_err(|error| error.to_string())?;
+        // Making a key takes a second or more: the Lease may have gone meanwhile.
+        if !self.leadership.is_held() {
+            return Err("the Lease is no longer held".into());
+        }
+        let name = self.store.custody().create(&pair).await.map_err(|error| custody_error(&error))?;
+        self.metrics.keys_made.inc();
+        tracing::info!(secret = name, fingerprint = %pair.fingerprint(), "sealing key made");
+        Ok(pair.fingerprint())
+    }
+
+    async fn tell_of_stranger(&self, held: &Held, certificate: &Certificate) {
+        let entries = held.keyring.entries();
+        let Some(entry) = entries.iter().find(|entry| entry.fingerprint() == certificate.fingerprint())
+        else {
+            return;
+        };
+        self.metrics.foreign_keys.inc();
+        tracing::warn!(
+            secret = entry.source(),
+            fingerprint = %entry.fingerprint(),
+            "a sealing key appeared that this controller did not make"
+        );
+        self.events.foreign_key(entry.source(), &entry.fingerprint()).await;
+    }
+}
+
+fn renewal(held: &Held, keys: &KeyConfig) -> Renewal {
+    renewal::decide(held.sealing().map(Certificate::not_before), keys.renew_period, Timestamp::now())
+}
+
+fn until(at: Timestamp) -> Duration {
+    let wait = at.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+    Duration::try_from(wait).unwrap_or(LOOK_AGAIN)
+}
+
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// A clock that jumped, or a watch that slept, delays nothing by more than this.
+const LOOK_AGAIN: Duration = Duration::from_secs(600);

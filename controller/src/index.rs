@@ -1,0 +1,233 @@
+//! What we know of the cluster without asking: plain state, changed by watch events and by our own writes.
+//!
+//! Sealed values are dropped before anything gets here: of a SealedSecret its identity, the digest of what it asks
+//! for and the gist of its status stay; of a Secret, only metadata of those that a SealedSecret owns.
+
+use crate::marker::{Input, MarkerKey, SecretVersion};
+use crate::outcome::{Outcome, Proof};
+use crate::queue::Key;
+use crate::status;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use privyseal_envelope::{Fingerprint, KeyId};
+use privyseal_manifest::{SealedSecret, names};
+use std::collections::{HashMap, HashSet};
+
+/// A SealedSecret as the watch told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Its uid.
+    pub uid: String,
+    /// Digest of what it asks for; none if it cannot be decoded.
+    pub input: Option<Input>,
+    generation: Option<i64>,
+    resource_version: String,
+    synced: bool,
+    /// What its status claims of the last sync.
+    claim: Option<Proof>,
+    deleting: bool,
+}
+
+impl Seen {
+    /// Of a decoded object.
+    pub(crate) fn of(object: &SealedSecret) -> Self {
+        let metadata = &object.metadata;
+        let status = object.status.as_ref();
+        Self {
+            input: Some(Input::of(metadata.annotations.as_ref(), &object.spec)),
+            synced: status.is_some_and(|status| status::is_synced(status, metadata.generation)),
+            claim: status.and_then(|status| {
+                Some(Proof {
+                    marker: status.marker.clone()?,
+                    opened_with: status.opened_with.iter().filter_map(|id| id.parse().ok()).collect(),
+                })
+            }),
+            ..Self::of_invalid(metadata)
+        }
+    }
+
+    /// Of an object that does not decode.
+    pub(crate) fn of_invalid(metadata: &ObjectMeta) -> Self {
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            input: None,
+            generation: metadata.generation,
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+            synced: false,
+            claim: None,
+            deleting: metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Entry {
+    seen: Option<Seen>,
+    /// The last sync of this process: valid before the watch has told us of our own status.
+    proven: Option<Proof>,
+    /// The resourceVersion that our own last status write gave, until the watch tells it.
+    written: Option<String>,
+    failed: Option<Failed>,
+}
+
+/// A pass that failed for good: not repeated with the same input and the same keys.
+#[derive(Clone)]
+struct Failed {
+    input: Input,
+    keyring: Fingerprint,
+    outcome: Outcome,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(crate) struct Index {
+    objects: HashMap<Key, Entry>,
+    secrets: HashMap<Key, OwnedSecret>,
+}
+
+struct OwnedSecret {
+    version: SecretVersion,
+    owner_uid: String,
+}
+
+impl Index {
+    /// Notes a SealedSecret. Says whether there is something to do.
+    pub(crate) fn apply_object(&mut self, key: &Key, seen: Seen) -> bool {
+        let entry = self.objects.entry(key.clone()).or_default();
+        let echo = entry.written.as_deref() == Some(&seen.resource_version);
+        if echo {
+            entry.written = None;
+        }
+        let same_object = entry.seen.as_ref().is_some_and(|before| before.uid == seen.uid);
+        if !same_object {
+            *entry = Entry::default();
+        }
+        let unchanged = entry.seen.as_ref().is_some_and(|before| {
+            (before.input, before.generation, before.synced, &before.claim)
+                == (seen.input, seen.generation, seen.synced, &seen.claim)
+        });
+        let deleting = seen.deleting;
+        entry.seen = Some(seen);
+        !deleting && !(same_object && (echo || unchanged))
+    }
+
+    /// Forgets a SealedSecret.
+    pub(crate) fn delete_object(&mut self, key: &Key) {
+        self.objects.remove(key);
+    }
+
+    /// Notes a Secret's metadata. Says whether a SealedSecret of that name has something to do.
+    pub(crate) fn apply_secret(&mut self, key: &Key, metadata: &ObjectMeta) -> bool {
+        let owner = metadata.owner_references.iter().flatten().find(|o| o.kind == names::SEALED_SECRET_KIND);
+        let version = SecretVersion::of(metadata);
+        let known = self.secrets.get(key).is_some_and(|secret| secret.version == version);
+        match owner {
+            Some(owner) => {
+                self.secrets.insert(key.clone(), OwnedSecret { version, owner_uid: owner.uid.clone() });
+            }
+            None => {
+                self.secrets.remove(key);
+            }
+        }
+        !known && self.objects.contains_key(key)
+    }
+
+    /// Forgets a Secret. Says whether a SealedSecret of that name has something to do.
+    pub(crate) fn delete_secret(&mut self, key: &Key) -> bool {
+        self.secrets.remove(key);
+        self.objects.contains_key(key)
+    }
+
+    /// Keeps only the objects that a fresh list named.
+    pub(crate) fn retain_objects(&mut self, listed: &HashSet<Key>) {
+        self.objects.retain(|key, _| listed.contains(key));
+    }
+
+    /// Keeps only the Secrets that a fresh list named; gives the SealedSecrets whose Secret is gone.
+    pub(crate) fn retain_secrets(&mut self, listed: &HashSet<Key>) -> Vec<Key> {
+        let gone: Vec<Key> = self.secrets.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+        gone.into_iter().filter(|key| self.delete_secret(key)).collect()
+    }
+
+    /// All objects.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.objects.keys()
+    }
+
+    /// How many objects, and how many of them say `Synced=True`.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let synced =
+            self.objects.values().filter(|e| e.seen.as_ref().is_some_and(|seen| seen.synced)).count();
+        (self.objects.len(), synced)
+    }
+
+    /// Whether an owned Secret of that name is known.
+    pub(crate) fn has_secret(&self, key: &Key) -> bool {
+        self.secrets.contains_key(key)
+    }
+
+    /// Whether all is as it was when we last made the Secret: no private operation is needed to know it.
+    pub(crate) fn is_in_sync(
+        &self,
+        key: &Key,
+        marker_key: &MarkerKey,
+        holds: impl Fn(KeyId) -> bool,
+    ) -> bool {
+        let Some(entry) = self.objects.get(key) else { return true };
+        let (Some(seen), Some(secret)) = (&entry.seen, self.secrets.get(key)) else { return false };
+        let Some(input) = &seen.input else { return false };
+        if secret.owner_uid != seen.uid || !(seen.synced || entry.written.is_some()) {
+            return false;
+        }
+        let proofs = [&entry.proven, &seen.claim];
+        proofs.into_iter().flatten().any(|proof| {
+            proof.opened_with.iter().all(|id| holds(*id))
+                && marker_key.verify(&proof.marker, &seen.uid, input, &secret.version, &proof.opened_with)
+        })
+    }
+
+    /// The failure to repeat without trying, if neither input nor keys have changed since.
+    pub(crate) fn remembered_failure(
+        &self,
+        key: &Key,
+        input: &Input,
+        keyring: Fingerprint,
+    ) -> Option<Outcome> {
+        let failed = self.objects.get(key)?.failed.as_ref()?;
+        (failed.input == *input && failed.keyring == keyring).then(|| failed.outcome.clone())
+    }
+
+    /// Remembers that opening failed for good.
+    pub(crate) fn remember_failure(
+        &mut self,
+        key: &Key,
+        input: Input,
+        keyring: Fingerprint,
+        outcome: &Outcome,
+    ) {
+        if let Some(entry) = self.objects.get_mut(key) {
+            entry.failed = Some(Failed { input, keyring, outcome: outcome.clone() });
+        }
+    }
+
+    /// Notes that we made the Secret right.
+    pub(crate) fn prove(&mut self, key: &Key, uid: &str, secret: SecretVersion, proof: Proof) {
+        let Some(entry) = self.objects.get_mut(key) else { return };
+        if entry.seen.as_ref().is_none_or(|seen| seen.uid != uid) {
+            return;
+        }
+        entry.failed = None;
+        entry.proven = Some(proof);
+        self.secrets.insert(key.clone(), OwnedSecret { version: secret, owner_uid: uid.to_owned() });
+    }
+
+    /// Notes the resourceVersion that our status write gave.
+    pub(crate) fn wrote_status(&mut self, key: &Key, resource_version: String) {
+        if let Some(entry) = self.objects.get_mut(key) {
+            let told = entry.seen.as_ref().is_some_and(|seen| seen.resource_version == resource_version);
+            entry.written = (!told).then_some(resource_version);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

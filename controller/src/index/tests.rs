@@ -1,0 +1,171 @@
+use super::*;
+use crate::outcome::Reason;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use privyseal_manifest::{Condition, SealedSecretSpec, SealedSecretStatus};
+
+fn key() -> Key {
+    Key { namespace: "team-a".into(), name: "db".into() }
+}
+
+fn marker_key() -> MarkerKey {
+    MarkerKey::new(&[1; 32], key_id())
+}
+
+fn object(resource_version: &str) -> SealedSecret {
+    let mut object = SealedSecret::new("db", SealedSecretSpec::default());
+    object.spec.encrypted_data.insert("a".into(), "AAAA".into());
+    object.metadata.uid = Some("u1".into());
+    object.metadata.generation = Some(1);
+    object.metadata.resource_version = Some(resource_version.into());
+    object
+}
+
+fn key_id() -> KeyId {
+    Fingerprint::of(b"k").key_id()
+}
+
+fn version(resource_version: &str) -> SecretVersion {
+    SecretVersion { uid: "s1".into(), resource_version: resource_version.into() }
+}
+
+fn secret(resource_version: &str) -> ObjectMeta {
+    ObjectMeta {
+        uid: Some("s1".into()),
+        resource_version: Some(resource_version.into()),
+        owner_references: Some(vec![OwnerReference {
+            kind: "SealedSecret".into(),
+            uid: "u1".into(),
+            ..OwnerReference::default()
+        }]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn proof(object: &SealedSecret, secret: &SecretVersion) -> Proof {
+    let input = Input::of(object.metadata.annotations.as_ref(), &object.spec);
+    let opened_with = vec![key_id()];
+    Proof { marker: marker_key().mark("u1", &input, secret, &opened_with), opened_with }
+}
+
+fn with_status(mut object: SealedSecret, proof: &Proof) -> SealedSecret {
+    let condition = Condition {
+        type_: "Synced".into(),
+        status: "True".into(),
+        last_update_time: None,
+        last_transition_time: None,
+        reason: None,
+        message: None,
+    };
+    object.status = Some(SealedSecretStatus {
+        observed_generation: object.metadata.generation,
+        conditions: vec![condition],
+        marker: Some(proof.marker.clone()),
+        opened_with: proof.opened_with.iter().map(ToString::to_string).collect(),
+    });
+    object
+}
+
+fn in_sync(index: &Index) -> bool {
+    index.is_in_sync(&key(), &marker_key(), |_| true)
+}
+
+#[test]
+fn a_restart_believes_a_true_marker_and_nothing_else() {
+    let proof = proof(&object("1"), &version("7"));
+    let mut index = Index::default();
+    assert!(index.apply_object(&key(), Seen::of(&with_status(object("2"), &proof))));
+    assert!(!in_sync(&index), "the Secret is not known yet");
+    index.apply_secret(&key(), &secret("7"));
+    assert!(in_sync(&index));
+    assert!(!index.is_in_sync(&key(), &marker_key(), |_| false), "the key was retired");
+    assert!(
+        !index.is_in_sync(&key(), &MarkerKey::new(&[2; 32], key_id()), |_| true),
+        "another controller's marker"
+    );
+
+    index.apply_secret(&key(), &secret("8"));
+    assert!(!in_sync(&index), "somebody changed the Secret");
+    index.apply_secret(&key(), &secret("7"));
+    let mut changed = with_status(object("3"), &proof);
+    changed.spec.encrypted_data.insert("b".into(), "AAAA".into());
+    index.apply_object(&key(), Seen::of(&changed));
+    assert!(!in_sync(&index), "the SealedSecret changed");
+}
+
+#[test]
+fn a_status_that_does_not_say_synced_is_never_in_sync() {
+    let proof = proof(&object("1"), &version("7"));
+    let mut index = Index::default();
+    let mut lying = with_status(object("2"), &proof);
+    lying.status.as_mut().unwrap().conditions[0].status = "False".into();
+    index.apply_object(&key(), Seen::of(&lying));
+    index.apply_secret(&key(), &secret("7"));
+    assert!(!in_sync(&index));
+}
+
+#[test]
+fn our_own_writes_echo_without_work() {
+    let proof = proof(&object("1"), &version("7"));
+    let mut index = Index::default();
+    assert!(index.apply_object(&key(), Seen::of(&object("1"))));
+    assert!(!index.apply_object(&key(), Seen::of(&object("1"))), "the same once more");
+
+    index.prove(&key(), "u1", version("7"), proof.clone());
+    index.wrote_status(&key(), "2".into());
+    assert!(in_sync(&index), "before the watch tells");
+    assert!(!index.apply_secret(&key(), &secret("7")), "the echo of our Secret");
+    assert!(
+        !index.apply_object(&key(), Seen::of(&with_status(object("2"), &proof))),
+        "the echo of our status"
+    );
+    assert!(in_sync(&index));
+
+    assert!(index.apply_secret(&key(), &secret("8")), "drift");
+    assert!(index.delete_secret(&key()), "deletion");
+}
+
+#[test]
+fn somebody_elses_status_is_looked_at() {
+    let proof = proof(&object("1"), &version("7"));
+    let mut index = Index::default();
+    index.apply_object(&key(), Seen::of(&object("1")));
+    assert!(index.apply_object(&key(), Seen::of(&with_status(object("2"), &proof))));
+}
+
+#[test]
+fn a_new_object_of_the_same_name_inherits_nothing() {
+    let mut index = Index::default();
+    index.apply_object(&key(), Seen::of(&object("1")));
+    let input = Input::of(None, &object("1").spec);
+    let keyring = Fingerprint::of(b"ring");
+    let outcome = Outcome::failed(Reason::NotOpened, "m");
+    index.remember_failure(&key(), input, keyring, &outcome);
+    assert_eq!(index.remembered_failure(&key(), &input, keyring), Some(outcome));
+    assert_eq!(index.remembered_failure(&key(), &input, Fingerprint::of(b"other")), None);
+
+    let mut recreated = object("5");
+    recreated.metadata.uid = Some("u2".into());
+    assert!(index.apply_object(&key(), Seen::of(&recreated)));
+    assert_eq!(index.remembered_failure(&key(), &input, keyring), None);
+}
+
+#[test]
+fn foreign_secrets_are_not_kept_but_noticed() {
+    let mut index = Index::default();
+    let foreign = ObjectMeta { owner_references: None, ..secret("1") };
+    assert!(!index.apply_secret(&key(), &foreign), "nobody asks for it");
+    assert!(!index.has_secret(&key()));
+    index.apply_object(&key(), Seen::of(&object("1")));
+    assert!(index.apply_secret(&key(), &foreign), "it may have stopped being in the way");
+    assert!(!index.has_secret(&key()));
+}
+
+#[test]
+fn a_fresh_list_forgets_what_it_does_not_name() {
+    let mut index = Index::default();
+    index.apply_object(&key(), Seen::of(&object("1")));
+    index.apply_secret(&key(), &secret("1"));
+    assert_eq!(index.retain_secrets(&HashSet::new()), [key()]);
+    index.retain_objects(&HashSet::new());
+    assert_eq!(index.counts(), (0, 0));
+}

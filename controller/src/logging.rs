@@ -1,0 +1,50 @@
+//! Log lines to stderr.
+//!
+//! What other libraries say stays at WARN, kube's client at ERROR, whatever the environment asks for: at WARN it
+//! prints the body of an answer that it cannot decode, and that body may be a Secret.
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Starts logging. Called once.
+pub(crate) fn start(config: LogConfig) {
+    let registry = tracing_subscriber::registry().with(filter(config.level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => registry.with(lines.with_ansi(false)).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+    }
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    Targets::new()
+        .with_default(LevelFilter::WARN.min(level))
+        .with_target("kube_client", LevelFilter::ERROR)
+        .with_target("privyseal", level)
+        .with_target("privyseal_controller", level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn other_libraries_are_kept_quiet() {
+        let filter = filter(LogLevel::Debug);
+        assert!(filter.would_enable("privyseal_controller::reconcile", &Level::DEBUG));
+        assert!(!filter.would_enable("hyper", &Level::INFO));
+        assert!(filter.would_enable("kube_runtime", &Level::WARN));
+        assert!(!filter.would_enable("kube_client::client", &Level::WARN));
+        assert!(filter.would_enable("kube_client::client", &Level::ERROR));
+    }
+}

@@ -1,0 +1,131 @@
+//! The two watches: SealedSecrets whole, but dropped at once for their digest; Secrets as metadata.
+//!
+//! Lists come in small pages, so that memory does not follow the largest list. The Secrets' watch begins when the
+//! first list of SealedSecrets is complete: before that nobody could say which Secrets matter.
+
+use crate::index::Seen;
+use crate::keystore::watch_error;
+use crate::queue::{Key, Priority, Queue};
+use crate::reconcile::SharedIndex;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{Config, Event};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, Resource as _};
+use privyseal_manifest::SealedSecret;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Feeds the index and the queue.
+pub(crate) struct Watches {
+    /// The API server.
+    pub client: Client,
+    /// What is known.
+    pub index: SharedIndex,
+    /// What is to be done.
+    pub queue: Arc<Queue>,
+}
+
+impl Watches {
+    /// Runs for ever; calls `listed` after the first complete list.
+    pub(crate) async fn sealed_secrets(&self, listed: impl Fn()) {
+        let api = Api::<DeserializeGuard<SealedSecret>>::all(self.client.clone());
+        let config = Config::default().page_size(SEALED_SECRETS_PAGE);
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut fresh = HashSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => fresh.clear(),
+                Ok(Event::InitApply(object)) => {
+                    let key = key_of(object.meta());
+                    self.object(&key, object, Priority::Resync);
+                    fresh.insert(key);
+                }
+                Ok(Event::InitDone) => {
+                    self.index.lock().retain_objects(&fresh);
+                    fresh = HashSet::new();
+                    listed();
+                }
+                Ok(Event::Apply(object)) => {
+                    let key = key_of(object.meta());
+                    self.object(&key, object, Priority::Change);
+                }
+                Ok(Event::Delete(object)) => {
+                    let key = key_of(object.meta());
+                    self.index.lock().delete_object(&key);
+                    self.queue.forget(&key);
+                }
+                Err(error) => {
+                    tracing::warn!(error = %watch_error(&error), "the watch of SealedSecrets was interrupted");
+                }
+            }
+        }
+    }
+
+    /// Runs for ever; calls `listed` after the first complete list.
+    pub(crate) async fn secrets(&self, listed: impl Fn()) {
+        let api = Api::<PartialObjectMeta<Secret>>::all(self.client.clone());
+        let config = Config::default().page_size(SECRETS_PAGE);
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut fresh = HashSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => fresh.clear(),
+                Ok(Event::InitApply(secret)) => {
+                    let key = key_of(&secret.metadata);
+                    self.secret(&key, &secret.metadata, Priority::Resync);
+                    if self.index.lock().has_secret(&key) {
+                        fresh.insert(key);
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    let gone = self.index.lock().retain_secrets(&fresh);
+                    fresh = HashSet::new();
+                    gone.into_iter().for_each(|key| self.queue.add(key, Priority::Change));
+                    listed();
+                }
+                Ok(Event::Apply(secret)) => {
+                    self.secret(&key_of(&secret.metadata), &secret.metadata, Priority::Change);
+                }
+                Ok(Event::Delete(secret)) => {
+                    let key = key_of(&secret.metadata);
+                    if self.index.lock().delete_secret(&key) {
+                        self.queue.add(key, Priority::Change);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %watch_error(&error), "the watch of Secrets was interrupted");
+                }
+            }
+        }
+    }
+
+    fn object(&self, key: &Key, object: DeserializeGuard<SealedSecret>, priority: Priority) {
+        let seen = match object.0 {
+            Ok(object) => Seen::of(&object),
+            Err(invalid) => Seen::of_invalid(&invalid.metadata),
+        };
+        if self.index.lock().apply_object(key, seen) {
+            self.queue.add(key.clone(), priority);
+        }
+    }
+
+    fn secret(&self, key: &Key, metadata: &ObjectMeta, priority: Priority) {
+        if self.index.lock().apply_secret(key, metadata) {
+            self.queue.add(key.clone(), priority);
+        }
+    }
+}
+
+fn key_of(metadata: &ObjectMeta) -> Key {
+    Key {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+const SEALED_SECRETS_PAGE: u32 = 50;
+const SECRETS_PAGE: u32 = 500;
