@@ -186,7 +186,7 @@ fn malformed_items_fail_by_themselves() {
 fn templates_and_legacy_blobs_are_refused_for_now() {
     let keyring = keyring(&["k"]);
     let mut object = sealed(&keyring, Scope::Strict);
-    object.spec.template.as_mut().unwrap().data.insert("a".into(), "{{ .password }}".into());
+    object.spec.template.as_mut().unwrap().data.insert("a".into(), Some("{{ .password }}".into()));
     let opened = open(&object, &keyring, 10).ok().unwrap();
     assert_eq!(opened.into_secret(&object).err(), Some(IntoSecretError::TemplateUnsupported));
     object.spec.data = Some(String::new());
