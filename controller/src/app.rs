@@ -14,7 +14,7 @@ use crate::reconcile::{Reconciler, SharedIndex};
 use crate::watch::Watches;
 use kube::Client;
 use privyseal_keys::PublisherKey;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -38,19 +38,23 @@ pub(crate) async fn run(
     let mut tasks = JoinSet::new();
     replica.serve(&mut tasks, listeners);
     replica.follow(&mut tasks);
-    let lead = tokio::spawn(replica.clone().lead(leadership, stopped));
+    let mut lead = tokio::spawn(replica.clone().lead(leadership, stopped));
 
     let result = tokio::select! {
         () = stop => Ok(()),
         () = elector.run() => Ok(()),
+        ended = &mut lead => Err(AppError::TaskEnded { panicked: ended.is_err() }),
         ended = tasks.join_next() => Err(AppError::TaskEnded { panicked: ended.is_some_and(|task| task.is_err()) }),
     };
     tracing::info!("stopping");
     stopping.send_replace(true);
     // The Lease is kept while work ends: nobody else writes at the same time.
     let drained = async {
+        if lead.is_finished() {
+            return;
+        }
         tokio::select! {
-            _ = lead => {}
+            _ = &mut lead => {}
             () = elector.run() => {}
         }
     };
@@ -163,17 +167,30 @@ impl Replica {
         // Dropping the set at the end of a term aborts what still runs.
         let mut workers = JoinSet::new();
         let starting = async {
-            while !self.synced.load(Ordering::Acquire) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::select! {
+                () = self.knows_enough() => {}
+                _ = stopped.wait_for(|stop| *stop) => return,
             }
             self.enqueue_all();
             self.start_workers(&mut workers, &publisher_key, leadership, &stopped);
-            workers.join_all().await
+            workers.join_all().await;
         };
         tokio::select! {
-            _ = starting => {}
+            () = starting => {}
             () = duties.run(&publisher_key) => {}
         }
+    }
+
+    /// Waits for what a pass needs to be cheap: all objects, and the keys. A cluster that gets no key at all is not
+    /// waited for for ever: its objects have to say so.
+    async fn knows_enough(&self) {
+        while !self.synced.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut keys = self.store.subscribe();
+        // The sender is ours, so this does not fail.
+        let _ = keys.wait_for(|held| held.loaded).await;
+        let _ = tokio::time::timeout(FIRST_KEY, keys.wait_for(|held| !held.keyring.is_empty())).await;
     }
 
     fn start_workers(
@@ -233,7 +250,14 @@ impl Replica {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })
+    // Where the kernel has no IPv6, all addresses are those of IPv4.
+    let bound = match TcpListener::bind(address).await {
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| AppError::Listen { address, source })
 }
 
 /// The controller cannot go on.
@@ -257,3 +281,5 @@ pub(crate) enum AppError {
 }
 
 const DRAIN: Duration = Duration::from_secs(10);
+/// Time for the first key of a new cluster to be made.
+const FIRST_KEY: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 /// The cluster's half of Privyseal: opens SealedSecrets into Secrets.
 #[derive(Parser, Debug)]
-#[command(name = "privyseal-controller", version, about, max_term_width = 100)]
+#[command(name = "privyseal-controller", version, about, max_term_width = 100, args_override_self = true)]
 pub(crate) struct Args {
     /// Prefix of the names of key Secrets.
     #[arg(long, env = "PRIVYSEAL_KEY_PREFIX", default_value = privyseal_custody::key_secret::DEFAULT_PREFIX, value_parser = key_prefix)]
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     #[arg(long, env = "PRIVYSEAL_KEY_SIZE", default_value = "4096", value_parser = key_size)]
     key_size: KeySize,
     /// How long a new certificate seals.
-    #[arg(long, env = "PRIVYSEAL_KEY_TTL", default_value = "87600h", value_parser = duration)]
+    #[arg(long, env = "PRIVYSEAL_KEY_TTL", default_value = "87600h", value_parser = validity)]
     key_ttl: SignedDuration,
     /// Age of the sealing key at which the next one is made; 0 means never.
     #[arg(long, env = "PRIVYSEAL_KEY_RENEW_PERIOD", default_value = "720h", value_parser = duration)]
@@ -32,10 +32,10 @@ pub(crate) struct Args {
     #[arg(long, env = "PRIVYSEAL_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// Where certificate and health are served.
-    #[arg(long, env = "PRIVYSEAL_LISTEN_ADDR", default_value = "0.0.0.0:8080", value_parser = listen_addr)]
+    #[arg(long, env = "PRIVYSEAL_LISTEN_ADDR", default_value = ":8080", value_parser = listen_addr)]
     listen_addr: SocketAddr,
     /// Where metrics are served.
-    #[arg(long, env = "PRIVYSEAL_LISTEN_METRICS_ADDR", default_value = "0.0.0.0:8081", value_parser = listen_addr)]
+    #[arg(long, env = "PRIVYSEAL_LISTEN_METRICS_ADDR", default_value = ":8081", value_parser = listen_addr)]
     listen_metrics_addr: SocketAddr,
     /// How much is logged. Other libraries stay at WARN whatever is said here.
     #[arg(long, env = "PRIVYSEAL_LOG_LEVEL", default_value = "info", ignore_case = true)]
@@ -154,7 +154,7 @@ impl Args {
             listen_addr,
             listen_metrics_addr,
             namespace,
-            identity: identity.unwrap_or_else(|| format!("pid-{}", std::process::id())),
+            identity: identity.unwrap_or_else(default_identity),
         };
         (config, LogConfig { level: log_level, format: log_format })
     }
@@ -171,6 +171,18 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
         _ => text.parse().map_err(|_| "not a duration; such as 720h or 30m".to_owned())?,
     };
     if duration.is_negative() { Err("a duration cannot be negative".into()) } else { Ok(duration) }
+}
+
+/// A certificate that ends before anybody can use it would have the next key made at once, and so for ever.
+fn validity(text: &str) -> Result<SignedDuration, String> {
+    let validity = duration(text)?;
+    if validity < SignedDuration::from_hours(1) { Err("at least 1h".into()) } else { Ok(validity) }
+}
+
+/// In a pod the host's name is the pod's; the process id tells several on one host apart.
+fn default_identity() -> String {
+    let host = rustix::system::uname();
+    format!("{}-{}", host.nodename().to_string_lossy(), std::process::id())
 }
 
 fn key_size(text: &str) -> Result<KeySize, String> {
@@ -192,9 +204,9 @@ fn key_prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Go's form with the address left out is what existing manifests hold.
+/// Go's form with the address left out is what existing manifests hold: all addresses, IPv4 and IPv6.
 fn listen_addr(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map_err(|_| "not an address and port, such as 127.0.0.1:8080 or :8080".into())
 }
 
@@ -209,7 +221,7 @@ mod tests {
         assert_eq!(config.keys.renew_period, Some(SignedDuration::from_hours(720)));
         assert_eq!(config.keys.ttl, SignedDuration::from_hours(87_600));
         assert_eq!(config.keys.size, KeySize::Rsa4096);
-        assert_eq!(config.listen_addr.to_string(), "0.0.0.0:8080");
+        assert_eq!(config.listen_addr.to_string(), "[::]:8080");
     }
 
     #[test]
@@ -220,9 +232,14 @@ mod tests {
         {
             assert!(parse(good).is_ok(), "{good}");
         }
-        for bad in
-            ["--key-size=1024", "--key-ttl=soon", "--key-prefix=A", "--listen-addr=nowhere", "--workers=0"]
-        {
+        for bad in [
+            "--key-size=1024",
+            "--key-ttl=soon",
+            "--key-prefix=A",
+            "--listen-addr=nowhere",
+            "--workers=0",
+            "--key-ttl=0",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         let args = parse("--key-renew-period=0").unwrap();

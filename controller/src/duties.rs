@@ -72,6 +72,8 @@ impl Duties {
         let mut changes = std::pin::pin!(self.publisher.changes());
         let mut made = BTreeSet::new();
         loop {
+            // Before the pass: what changes during it is looked at after it.
+            held.mark_unchanged();
             let wait = match self.pass(publisher_key, &mut made).await {
                 Ok(next) => next,
                 Err(error) => {
@@ -79,7 +81,6 @@ impl Duties {
                     TRY_AGAIN
                 }
             };
-            held.mark_unchanged();
             tokio::select! {
                 changed = held.changed() => if changed.is_err() { return },
                 _ = changes.next() => {}

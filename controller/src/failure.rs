@@ -76,7 +76,10 @@ pub(crate) fn of_secret_write(error: &ApiError) -> Outcome {
     match error.status().map(|status| status.code) {
         Some(403) => Outcome::failed(
             Reason::Forbidden,
-            format!("the controller may not write the Secret ({brief}): check its RBAC; it is tried again"),
+            format!(
+                "the controller may not write the Secret ({brief}): check its RBAC, the namespace's quota and the \
+                 admission policies; it is tried again"
+            ),
         ),
         Some(400 | 413 | 422) => Outcome::failed(
             Reason::TargetInvalid,

@@ -64,9 +64,14 @@ struct Entry {
     seen: Option<Seen>,
     /// The last sync of this process: valid before the watch has told us of our own status.
     proven: Option<Proof>,
-    /// The resourceVersion that our own last status write gave, until the watch tells it.
-    written: Option<String>,
+    /// Our own last status write, until the watch tells of the object again.
+    written: Option<Written>,
     failed: Option<Failed>,
+}
+
+struct Written {
+    resource_version: String,
+    synced: bool,
 }
 
 /// A pass that failed for good: not repeated with the same input and the same keys.
@@ -93,10 +98,8 @@ impl Index {
     /// Notes a SealedSecret. Says whether there is something to do.
     pub(crate) fn apply_object(&mut self, key: &Key, seen: Seen) -> bool {
         let entry = self.objects.entry(key.clone()).or_default();
-        let echo = entry.written.as_deref() == Some(&seen.resource_version);
-        if echo {
-            entry.written = None;
-        }
+        let echo =
+            entry.written.take().is_some_and(|written| written.resource_version == seen.resource_version);
         let same_object = entry.seen.as_ref().is_some_and(|before| before.uid == seen.uid);
         if !same_object {
             *entry = Entry::default();
@@ -175,7 +178,8 @@ impl Index {
         let Some(entry) = self.objects.get(key) else { return true };
         let (Some(seen), Some(secret)) = (&entry.seen, self.secrets.get(key)) else { return false };
         let Some(input) = &seen.input else { return false };
-        if secret.owner_uid != seen.uid || !(seen.synced || entry.written.is_some()) {
+        let synced = seen.synced || entry.written.as_ref().is_some_and(|written| written.synced);
+        if secret.owner_uid != seen.uid || !synced {
             return false;
         }
         let proofs = [&entry.proven, &seen.claim];
@@ -205,6 +209,7 @@ impl Index {
         outcome: &Outcome,
     ) {
         if let Some(entry) = self.objects.get_mut(key) {
+            entry.proven = None;
             entry.failed = Some(Failed { input, keyring, outcome: outcome.clone() });
         }
     }
@@ -221,10 +226,10 @@ impl Index {
     }
 
     /// Notes the resourceVersion that our status write gave.
-    pub(crate) fn wrote_status(&mut self, key: &Key, resource_version: String) {
+    pub(crate) fn wrote_status(&mut self, key: &Key, resource_version: String, synced: bool) {
         if let Some(entry) = self.objects.get_mut(key) {
             let told = entry.seen.as_ref().is_some_and(|seen| seen.resource_version == resource_version);
-            entry.written = (!told).then_some(resource_version);
+            entry.written = (!told).then_some(Written { resource_version, synced });
         }
     }
 }

@@ -99,8 +99,15 @@ impl KeyStore {
         self.metrics.keys_held.set(i64::try_from(held.keyring.entries().len()).unwrap_or(i64::MAX));
         let since = held.sealing().map_or(0, |certificate| certificate.not_before().as_second());
         self.metrics.sealing_key_since.set(since);
-        if !before.loaded || before.keyring.fingerprint() != held.keyring.fingerprint() {
+        let same_keys = before.keyring.fingerprint() == held.keyring.fingerprint();
+        if !before.loaded || !same_keys {
             tracing::info!(keys = held.keyring.entries().len(), "keys loaded");
+        }
+        if !before.loaded
+            || !same_keys
+            || !same_certificates(&before, &held)
+            || before.left_out != held.left_out
+        {
             self.held.send_replace(held.clone());
         }
         Ok(held)
@@ -131,6 +138,14 @@ impl KeyStore {
             }
         }
     }
+}
+
+/// A key may come back with another certificate.
+fn same_certificates(a: &Held, b: &Held) -> bool {
+    let certificates = |held: &Held| {
+        held.keyring.entries().iter().map(|entry| entry.certificate().cloned()).collect::<Vec<_>>()
+    };
+    certificates(a) == certificates(b)
 }
 
 /// An error of custody in our words.

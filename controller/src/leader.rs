@@ -83,7 +83,7 @@ impl Elector {
         loop {
             let started = Instant::now();
             // An answer that comes too late must not make us believe that we lead.
-            match tokio::time::timeout(RENEW_DEADLINE, self.look(started)).await {
+            match tokio::time::timeout(RENEW_DEADLINE, self.look()).await {
                 Ok(Ok(true)) => self.lead_until(started + RENEW_DEADLINE),
                 Ok(Ok(false)) => self.follow("another replica holds the Lease"),
                 Ok(Err(error)) => {
@@ -111,16 +111,17 @@ impl Elector {
     }
 
     /// Looks once; says whether we hold the Lease.
-    async fn look(&mut self, started: Instant) -> Result<bool, kube::Error> {
+    async fn look(&mut self) -> Result<bool, kube::Error> {
         let Some(lease) = self.leases.get_opt(LEASE).await? else {
             let lease = self.taken(None);
             return swapped(self.leases.create(&PostParams::default(), &lease).await);
         };
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         if self.seen.as_ref().is_none_or(|seen| seen.resource_version != version) {
-            self.seen = Some(Observed { resource_version: version, at: started });
+            // After the answer: counted from before it, a slow one would shorten the holder's time.
+            self.seen = Some(Observed { resource_version: version, at: Instant::now() });
         }
-        let unchanged_for = self.seen.as_ref().map_or(Duration::ZERO, |seen| started - seen.at);
+        let unchanged_for = self.seen.as_ref().map_or(Duration::ZERO, |seen| seen.at.elapsed());
         match decide(holder(&lease), &self.identity, unchanged_for) {
             Decision::Follow => Ok(false),
             Decision::Take => {

@@ -85,7 +85,10 @@ async fn stop_signal() {
 /// A core dump would hold every key. Where the kernel refuses, the pod's own limits have to do.
 fn forbid_core_dumps() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    if rustix::process::setrlimit(rustix::process::Resource::Core, none).is_err() {
+    let unlimited = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    // The limit does not count where the kernel hands the core to a program; this does.
+    let dumpable = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    if unlimited.is_err() || dumpable.is_err() {
         tracing::warn!("core dumps could not be forbidden");
     }
 }

@@ -1,4 +1,4 @@
-//! Prometheus metrics. Labels are namespaces of a fixed set of words: no object's name, and no value, is ever one.
+//! Prometheus metrics. Labels come from fixed sets of words: no object's name, and no value, is ever one.
 
 use crate::outcome::Reason;
 use prometheus_client::encoding::text::encode;

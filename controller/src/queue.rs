@@ -45,7 +45,7 @@ pub(crate) enum Next {
     Wait,
     /// Again, later each time.
     Retry,
-    /// Again at once: somebody else wrote at the same moment.
+    /// Again, at once the first time: somebody else wrote at the same moment.
     Again,
 }
 
@@ -156,7 +156,13 @@ impl Queue {
             Next::Wait => {
                 state.failures.remove(&key);
             }
-            Next::Again => state.add(key.clone(), Priority::Change),
+            Next::Again if !state.failures.contains_key(&key) => {
+                state.failures.insert(key.clone(), 0);
+                state.add(key.clone(), Priority::Change);
+            }
+            // What conflicts each time is not a race: somebody refuses it.
+            Next::Again if again.is_none() => state.delay(key.clone()),
+            Next::Again => {}
             Next::Retry if again.is_none() => state.delay(key.clone()),
             Next::Retry => {}
         }
@@ -374,6 +380,18 @@ mod tests {
         let before = Instant::now();
         assert_eq!(take(&queue, 1).await, ["a/1"]);
         assert!(before.elapsed() < FIRST_RETRY / 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_conflicts_every_time_waits_like_any_failure() {
+        let queue = Queue::default();
+        queue.add(key("a", "1"), Priority::Change);
+        let before = Instant::now();
+        for _ in 0..5 {
+            let key = queue.next().await;
+            queue.done(key, Next::Again);
+        }
+        assert!(before.elapsed() >= FIRST_RETRY * 2, "{:?}", before.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ use crate::queue::{Key, Next};
 use crate::{failure, status};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::DeserializeGuard;
+use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
 use kube::{Api, Client, Resource as _};
 use privyseal_custody::{ApiError, SecretApi};
 use privyseal_envelope::{Fingerprint, KeyId};
@@ -105,7 +105,7 @@ impl Reconciler {
             Ok(object) => {
                 let (metadata, before) = (object.metadata.clone(), object.status.clone());
                 let outcome = self.outcome(key, object, held).await?;
-                if self.is_anothers(&before, metadata.generation, &outcome) {
+                if self.is_anothers(key, &before, metadata.generation, &outcome) {
                     self.step_back(key).await;
                     return Ok(Next::Wait);
                 }
@@ -114,7 +114,7 @@ impl Reconciler {
             // The error's text may repeat what the object holds.
             Err(invalid) => (
                 invalid.metadata,
-                None,
+                self.status_of_invalid(key).await,
                 Outcome::failed(
                     Reason::InvalidObject,
                     "the object does not decode as a SealedSecret: check its fields' types against the CRD",
@@ -124,6 +124,14 @@ impl Reconciler {
         self.metrics.pass(outcome.reason);
         tracing::debug!(%key, reason = outcome.reason.as_str(), "pass");
         self.tell(key, &metadata, before.as_ref(), &outcome).await
+    }
+
+    /// What the status of an object says whose spec does not decode.
+    async fn status_of_invalid(&self, key: &Key) -> Option<SealedSecretStatus> {
+        let kind = ApiResource::erase::<SealedSecret>(&());
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &key.namespace, &kind);
+        let object = bounded(api.get_opt(&key.name)).await.ok()??;
+        serde_json::from_value(object.data.get("status")?.clone()).ok()
     }
 
     /// Everything but the telling.
@@ -289,7 +297,9 @@ impl Reconciler {
         match api::write_status(&self.client, object, &status).await {
             Ok(written) => {
                 self.metrics.status_writes.inc();
-                self.index.lock().wrote_status(key, written.resource_version.unwrap_or_default());
+                let synced = outcome.reason.class() == Class::Done;
+                let version = written.resource_version.unwrap_or_default();
+                self.index.lock().wrote_status(key, version, synced);
             }
             Err(kube::Error::Api(error)) if error.code == 409 => return Err(Stop::Conflict),
             Err(kube::Error::Api(error)) if error.code == 404 => return Err(Stop::Silent),
@@ -305,14 +315,16 @@ impl Reconciler {
         Ok(next)
     }
 
-    /// Whether another controller opened what we cannot open: then its word stands.
+    /// Whether another controller opened what we cannot open: then its word stands, as long as there is a Secret.
     fn is_anothers(
         &self,
+        key: &Key,
         before: &Option<SealedSecretStatus>,
         generation: Option<i64>,
         outcome: &Outcome,
     ) -> bool {
         outcome.reason == Reason::NotOpened
+            && self.index.lock().has_secret(key)
             && before.as_ref().is_some_and(|status| {
                 status::is_synced(status, generation)
                     && status

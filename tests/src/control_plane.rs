@@ -236,13 +236,6 @@ impl Drop for ControlPlane {
 #[derive(Debug)]
 pub struct Shared(&'static ControlPlane);
 
-impl Shared {
-    /// For what is shared by the whole test process itself.
-    pub fn forever(&self) -> &'static ControlPlane {
-        self.0
-    }
-}
-
 impl Deref for Shared {
     type Target = ControlPlane;
 

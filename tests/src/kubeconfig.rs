@@ -89,9 +89,9 @@ pub(crate) fn client(kubeconfig: &Path) -> Client {
 
 /// As [`client`], for those who add to it.
 pub(crate) fn config(kubeconfig: &Path) -> Config {
-    let config = Config::try_from(read(kubeconfig))
+    let mut config = Config::try_from(read(kubeconfig))
         .unwrap_or_else(|error| panic!("{}: {error}", kubeconfig.display()));
-    
+    config.default_retry = false;
     config
 }
 

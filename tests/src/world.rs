@@ -33,7 +33,8 @@ impl Place {
     pub async fn new(prefix: &str) -> Self {
         let control_plane = ControlPlane::shared();
         // Starting blocks; it must not hold up the runtime that asks.
-        let world = tokio::task::spawn_blocking(world).await.unwrap_or_else(|panic| panic!("the world: {panic}"));
+        let world =
+            tokio::task::spawn_blocking(world).await.unwrap_or_else(|panic| panic!("the world: {panic}"));
         let client = control_plane.client();
         let namespace = control_plane.namespace(prefix).await;
         Self { world, control_plane, client, namespace }
@@ -46,7 +47,7 @@ fn world() -> &'static World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.unwrap_or_else(|error| panic!("a runtime: {error}"));
         runtime.block_on(async {
-            let control_plane: &'static ControlPlane = ControlPlane::shared().forever();
+            let control_plane: &'static Shared = Box::leak(Box::new(ControlPlane::shared()));
             let place = ReleaseOptions::default().place("privyseal", "privyseal");
             let release = Release::install(control_plane, place).await;
             let controller = Controller::start(&release, ControllerOptions::default()).await;

@@ -1,3 +1,66 @@
-//! Placeholder.
+//! `cargo xtask`: everything that one does with this repository beyond `cargo build`.
+//!
+//! A thin shell around cargo, go, helm and the programs of this workspace. It depends on none of the product's
+//! crates, so that it is built in seconds, and it runs where the product does not build: it has to be able to say
+//! why. What needs the product's types (the CRD) is printed by a small program of theirs, which it runs.
+//!
+//! ```text
+//! workspace  where everything is      go_tools       the programs that come from Go modules
+//! process    run a program            prerequisites  what has to be installed
+//! progress   long work, visibly       test, up, demo, generate, image   one file per subcommand
+//! ```
+//!
+//! Data goes to stdout: the table of stages, the tale of the demo, the output of tests. Progress goes to stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a task runner is for")]
 
-fn main() {}
+mod demo;
+mod generate;
+mod go_tools;
+mod image;
+mod prerequisites;
+mod process;
+mod progress;
+mod test;
+mod up;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Build, test, show and package Privyseal
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Test(test::Args),
+    Demo(demo::Args),
+    Up(up::Args),
+    Generate(generate::Args),
+    Image(image::Args),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = Workspace::locate().and_then(|workspace| match args.task {
+        Task::Test(args) => test::run(&workspace, &args),
+        Task::Demo(args) => demo::run(&workspace, &args),
+        Task::Up(args) => up::run(&workspace, &args),
+        Task::Generate(args) => generate::run(&workspace, &args),
+        Task::Image(args) => image::run(&workspace, &args),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

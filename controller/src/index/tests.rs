@@ -111,7 +111,7 @@ fn our_own_writes_echo_without_work() {
     assert!(!index.apply_object(&key(), Seen::of(&object("1"))), "the same once more");
 
     index.prove(&key(), "u1", version("7"), proof.clone());
-    index.wrote_status(&key(), "2".into());
+    index.wrote_status(&key(), "2".into(), true);
     assert!(in_sync(&index), "before the watch tells");
     assert!(!index.apply_secret(&key(), &secret("7")), "the echo of our Secret");
     assert!(
@@ -122,6 +122,21 @@ fn our_own_writes_echo_without_work() {
 
     assert!(index.apply_secret(&key(), &secret("8")), "drift");
     assert!(index.delete_secret(&key()), "deletion");
+}
+
+#[test]
+fn a_failure_ends_what_was_proven() {
+    let proof = proof(&object("1"), &version("7"));
+    let mut index = Index::default();
+    index.apply_object(&key(), Seen::of(&object("1")));
+    index.prove(&key(), "u1", version("7"), proof);
+    index.wrote_status(&key(), "2".into(), true);
+    assert!(in_sync(&index));
+    let input = Input::of(None, &object("1").spec);
+    index.remember_failure(&key(), input, Fingerprint::of(b"ring"), &Outcome::failed(Reason::NotOpened, "m"));
+    // The echo of this write is lost in a watch that is cut.
+    index.wrote_status(&key(), "3".into(), false);
+    assert!(!in_sync(&index), "the status says False, so a pass has to set it right");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use privyseal_envelope::{
     Binding, DecodeError, Fingerprint, Format, Item, KeyId, NameError, Plaintext, SealedValue, classic,
 };
 use privyseal_keys::{Keyring, KeyringEntry};
-use privyseal_manifest::sealed_secret::SealedSecret;
 use privyseal_manifest::Secret;
+use privyseal_manifest::sealed_secret::SealedSecret;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many private operations one object may cost: some 8 s of one core at RSA-4096. Enough for any honest object,

@@ -4,9 +4,9 @@ use jiff::SignedDuration;
 use privyseal_envelope::rsa::KeySize;
 use privyseal_envelope::{Binding, Item, Name, Namespace, Plaintext, Scope};
 use privyseal_keys::{KeyPair, Keyring, KeyringEntry};
+use privyseal_manifest::Secret;
 use privyseal_manifest::names;
 use privyseal_manifest::sealed_secret::SealedSecret;
-use privyseal_manifest::Secret;
 use privyseal_seal::{
     BindingError, IntoSecretError, ItemFailure, OpenError, SealError, Sealing, Verdict, binding_of, inspect,
     open, seal,

@@ -93,7 +93,10 @@ async fn private_keys(client: &Client, namespace: &str) -> Vec<Vec<u8>> {
     let all = api.list(&ListParams::default()).await.unwrap();
     let of = |secret: Secret| {
         let data = secret.data.unwrap_or_default();
-        ["tls.key", "publisher.key"].into_iter().filter_map(move |item| data.get(item).map(|value| value.0.clone())).collect::<Vec<_>>()
+        ["tls.key", "publisher.key"]
+            .into_iter()
+            .filter_map(move |item| data.get(item).map(|value| value.0.clone()))
+            .collect::<Vec<_>>()
     };
     let keys: Vec<_> = all.items.into_iter().flat_map(of).collect();
     assert!(keys.len() >= 2, "a sealing key and the publisher key");
@@ -112,7 +115,9 @@ async fn collect(client: &Client, controller: &Controller, own: &str, namespace:
         let events: Api<Event> = Api::namespaced(client.clone(), place);
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), place);
         let params = ListParams::default();
-        let json = |list: Result<serde_json::Value, _>| list.unwrap_or_else(|error: serde_json::Error| panic!("{error}")).to_string();
+        let json = |list: Result<serde_json::Value, _>| {
+            list.unwrap_or_else(|error: serde_json::Error| panic!("{error}")).to_string()
+        };
         channels.add("events", json(serde_json::to_value(events.list(&params).await.unwrap().items)));
         channels.add("ConfigMaps", json(serde_json::to_value(maps.list(&params).await.unwrap().items)));
         channels.add(
@@ -131,7 +136,8 @@ async fn leak_on_purpose(client: &Client, namespace: &str) {
     sealed_secrets(client, namespace).patch("good", &PatchParams::default(), &annotation).await.unwrap();
     let event = json!({
         "metadata": {"name": "leak"}, "eventTime": "2026-01-01T00:00:00.000000Z", "action": "Leak", "reason": "Leak",
-        "type": "Normal", "reportingController": "test", "reportingInstance": "test", "note": VALUE,
+        "regarding": {"kind": "Secret", "name": "leak", "namespace": namespace}, "type": "Normal",
+        "reportingController": "test", "reportingInstance": "test", "note": VALUE,
     });
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     events.create(&PostParams::default(), &serde_json::from_value(event).unwrap()).await.unwrap();

@@ -68,7 +68,10 @@ impl Canaries {
             .0
             .iter()
             .flat_map(|(name, text)| {
-                self.0.iter().filter(|(needle, _)| text.contains(needle.as_str())).map(move |(_, what)| format!("{name}: {what}"))
+                self.0
+                    .iter()
+                    .filter(|(needle, _)| text.contains(needle.as_str()))
+                    .map(move |(_, what)| format!("{name}: {what}"))
             })
             .collect();
         found.dedup();
@@ -80,7 +83,8 @@ impl Canaries {
         for (needle, what) in &self.0 {
             for (name, text) in &channels.0 {
                 let middle = text.floor_char_boundary(text.len() / 2);
-                let planted = Channels(vec![(name.clone(), format!("{}{needle}{}", &text[..middle], &text[middle..]))]);
+                let planted =
+                    Channels(vec![(name.clone(), format!("{}{needle}{}", &text[..middle], &text[middle..]))]);
                 assert!(!self.find(&planted).is_empty(), "{what} would not be found in {name}");
             }
         }

@@ -64,7 +64,8 @@ async fn refused_and_lost_requests_heal_by_themselves() {
     }
 
     // Drift while replaces conflict.
-    let injected = scene.proxy.inject(Fault::new(Requests::call("update secrets"), Action::status(409)).next(2));
+    let injected =
+        scene.proxy.inject(Fault::new(Requests::call("update secrets"), Action::status(409)).next(2));
     let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> =
         kube::Api::namespaced(scene.client.clone(), &scene.namespace);
     let patch = kube::api::Patch::Merge(json!({"data": {"a": "eA=="}}));
@@ -138,12 +139,15 @@ async fn the_api_server_is_killed_and_comes_back() {
 async fn the_controller_is_killed_at_any_point() {
     let control_plane = ControlPlane::start();
     let mut scene = Scene::set(&control_plane).await;
-    for (n, call) in ["create secrets", "update secrets", "patch sealedsecrets.bitnami.com/status"].into_iter().enumerate() {
+    for (n, call) in
+        ["create secrets", "update secrets", "patch sealedsecrets.bitnami.com/status"].into_iter().enumerate()
+    {
         let name = format!("killed-{n}");
         scene.apply(&name, "1").await;
         scene.is_right(&name, "1").await;
         // The request is done, and held back until the process is gone.
-        let held = scene.proxy.inject(Fault::new(Requests::call(call), Action::Delay(Duration::from_secs(2))));
+        let held =
+            scene.proxy.inject(Fault::new(Requests::call(call), Action::Delay(Duration::from_secs(2))));
         if call == "create secrets" {
             scene.apply(&format!("{name}-new"), "1").await;
         } else {

@@ -161,6 +161,7 @@ async fn a_client_that_retries_waits_as_long_as_it_is_told() {
     let refused = through.list(&ListParams::default()).await.unwrap_err();
     let Error::Api(status) = refused else { panic!("{refused}") };
     assert_eq!((status.code, status.details.unwrap().retry_after_seconds), (429, 1));
+    assert_eq!(injected.hits(), 1, "the harness's own clients do not retry");
     injected.remove();
 
     // kube's own retry reads the header.

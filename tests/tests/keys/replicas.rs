@@ -15,7 +15,13 @@ fn replica(name: &str) -> ControllerOptions {
 
 async fn holder(release: &Release<'_>) -> Option<String> {
     let leases: Api<Lease> = Api::namespaced(release.control_plane().client(), release.namespace());
-    leases.get_opt("privyseal-controller").await.unwrap()?.spec?.holder_identity.filter(|name| !name.is_empty())
+    leases
+        .get_opt("privyseal-controller")
+        .await
+        .unwrap()?
+        .spec?
+        .holder_identity
+        .filter(|name| !name.is_empty())
 }
 
 #[tokio::test]
@@ -23,15 +29,18 @@ async fn two_replicas_make_one_key_and_the_second_takes_over() {
     let control_plane = ControlPlane::start();
     let client = control_plane.client();
     let release = Release::install(&control_plane, ReleaseOptions::default()).await;
-    let mut replicas =
-        [Controller::launch(&release, replica("one")).await, Controller::launch(&release, replica("two")).await];
+    let mut replicas = [
+        Controller::launch(&release, replica("one")).await,
+        Controller::launch(&release, replica("two")).await,
+    ];
     for replica in &mut replicas {
         replica.wait_until_ready().await;
     }
     assert_eq!(key_secrets(&client, release.namespace()).await.items.len(), 1);
     // Either of them serves the same certificate.
     let sealer = Sealer::of(&replicas[0]).await;
-    let served = [replicas[0].http("/v1/cert.pem").await.text(), replicas[1].http("/v1/cert.pem").await.text()];
+    let served =
+        [replicas[0].http("/v1/cert.pem").await.text(), replicas[1].http("/v1/cert.pem").await.text()];
     assert_eq!(served[0], served[1]);
 
     let namespace = control_plane.namespace("ha").await;
@@ -39,7 +48,8 @@ async fn two_replicas_make_one_key_and_the_second_takes_over() {
     wait_for_secret(&client, &namespace, "first", &[("a", b"1")]).await;
 
     let leader = holder(&release).await.unwrap();
-    let (leading, other): (Vec<_>, Vec<_>) = replicas.iter_mut().partition(|replica| replica.pod_name() == leader);
+    let (leading, other): (Vec<_>, Vec<_>) =
+        replicas.iter_mut().partition(|replica| replica.pod_name() == leader);
     for replica in leading {
         replica.kill();
     }
@@ -89,8 +99,11 @@ async fn a_restart_costs_no_write_no_read_and_no_private_operation() {
     assert_eq!(metrics.sum("privyseal_private_operations_total", &[]), 0.0);
     assert_eq!(metrics.sum("privyseal_secret_writes_total", &[]), 0.0);
     assert_eq!(metrics.sum("privyseal_status_writes_total", &[]), 0.0);
-    let per_object: Vec<_> =
-        proxy.requests().into_iter().filter(|request| request.path.contains(&format!("/namespaces/{namespace}/"))).collect();
+    let per_object: Vec<_> = proxy
+        .requests()
+        .into_iter()
+        .filter(|request| request.path.contains(&format!("/namespaces/{namespace}/")))
+        .collect();
     assert!(per_object.is_empty(), "{per_object:#?}");
     assert_eq!(key_secrets(&client, release.namespace()).await.items.len(), 1);
 }

@@ -27,7 +27,8 @@ fn named(mut key: Value, name: &str) -> Value {
 async fn keys_held(controller: &Controller, held: f64, left_out: f64) {
     eventually(PATIENCE, async || {
         let metrics = controller.metrics().await;
-        let found = (metrics.value("privyseal_keys_held", &[]), metrics.value("privyseal_keys_left_out", &[]));
+        let found =
+            (metrics.value("privyseal_keys_held", &[]), metrics.value("privyseal_keys_left_out", &[]));
         if found == (Some(held), Some(left_out)) { Ok(()) } else { Err(found) }
     })
     .await;

@@ -1,7 +1,7 @@
 //! Two releases by mistake: each has keys of its own, and both look at the whole cluster.
 
-use privyseal_tests::objects::{self, wait_for_condition, wait_for_secret};
 use privyseal_tests::eventually::{PATIENCE, eventually};
+use privyseal_tests::objects::{self, wait_for_condition, wait_for_secret};
 use privyseal_tests::sealing::Sealer;
 use privyseal_tests::{ControlPlane, Controller, ControllerOptions, Release, ReleaseOptions};
 use std::time::Duration;
@@ -32,7 +32,12 @@ async fn they_do_no_harm_but_a_warning() {
     eventually(PATIENCE, async || {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let now = writes().await;
-        if now == last { Ok(()) } else { last = now; Err(format!("{now} status writes and more")) }
+        if now == last {
+            Ok(())
+        } else {
+            last = now;
+            Err(format!("{now} status writes and more"))
+        }
     })
     .await;
     for name in ["for-a", "for-b"] {

@@ -68,7 +68,8 @@ async fn an_item_or_label_taken_out_of_the_sealed_secret_leaves_the_secret() {
 #[tokio::test]
 async fn a_scope_annotation_alone_is_followed() {
     let place = Place::new("rescope").await;
-    let mut sealed = place.world.sealer.seal(&place.namespace, "db", &[("a", "1")], &["--scope", "namespace-wide"]);
+    let mut sealed =
+        place.world.sealer.seal(&place.namespace, "db", &[("a", "1")], &["--scope", "namespace-wide"]);
     let annotation = "sealedsecrets.bitnami.com/namespace-wide";
     sealed["metadata"]["annotations"].as_object_mut().unwrap().remove(annotation);
     objects::apply(&place.client, None, &sealed).await;

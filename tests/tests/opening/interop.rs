@@ -34,7 +34,16 @@ fn each_command_line_opens_what_the_other_sealed() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
     let made = privyseal(
-        &["keys", "generate", "--size", "2048", "--out-file", &path("key.yaml"), "--cert-out", &path("cert.pem")],
+        &[
+            "keys",
+            "generate",
+            "--size",
+            "2048",
+            "--out-file",
+            &path("key.yaml"),
+            "--cert-out",
+            &path("cert.pem"),
+        ],
         "",
     );
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

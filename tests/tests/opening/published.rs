@@ -31,7 +31,15 @@ async fn every_authenticated_user_can_fetch_the_certificate_and_nothing_else() {
     let fetched = eventually(PATIENCE, async || {
         let output = run(
             Command::new(tools::privyseal())
-                .args(["keys", "fetch", "--context", &context, "--controller-namespace", namespace, "--kubeconfig"])
+                .args([
+                    "keys",
+                    "fetch",
+                    "--context",
+                    &context,
+                    "--controller-namespace",
+                    namespace,
+                    "--kubeconfig",
+                ])
                 .arg(&kubeconfig),
             "",
         );
@@ -57,7 +65,8 @@ async fn the_published_list_is_repaired() {
     let maps: Api<ConfigMap> = Api::namespaced(place.client.clone(), place.world.release.namespace());
     let right = eventually(PATIENCE, async || maps.get(NAME).await.map_err(|error| error.to_string())).await;
     let keys = |map: &ConfigMap| {
-        let list: serde_json::Value = serde_json::from_str(&map.data.as_ref().unwrap()["sealing-keys.json"]).unwrap();
+        let list: serde_json::Value =
+            serde_json::from_str(&map.data.as_ref().unwrap()["sealing-keys.json"]).unwrap();
         (list["keys"].clone(), list["serial"].as_u64().unwrap())
     };
     let repaired = async || {

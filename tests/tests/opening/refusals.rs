@@ -31,7 +31,8 @@ async fn one_bad_object_stays_one_bad_object() {
     damaged["spec"]["encryptedData"]["a"] = json!("no base64!");
     let mut stranger = seal(&place, "stranger");
     stranger["spec"]["encryptedData"]["a"] =
-        place.world.sealer.seal("another", "stranger", &[("a", "1")], &[])["spec"]["encryptedData"]["a"].clone();
+        place.world.sealer.seal("another", "stranger", &[("a", "1")], &[])["spec"]["encryptedData"]["a"]
+            .clone();
     let mut hostile = seal(&place, "hostile");
     hostile["spec"]["encryptedData"] = json!({"\u{1b}[31mred\n": "AAAA"});
     for object in [&damaged, &stranger, &hostile, &seal(&place, "good")] {
@@ -42,7 +43,11 @@ async fn one_bad_object_stays_one_bad_object() {
     assert_eq!(stalled(&place, "damaged").await.reason, "Malformed");
     let told = stalled(&place, "stranger").await;
     assert_eq!(told.reason, "NotOpened");
-    assert!(told.message.contains(&place.namespace) && !told.message.contains("another/"), "{}", told.message);
+    assert!(
+        told.message.contains(&place.namespace) && !told.message.contains("another/"),
+        "{}",
+        told.message
+    );
     let told = stalled(&place, "hostile").await;
     assert!(!told.message.contains('\u{1b}') && !told.message.contains('\n'), "{:?}", told.message);
     for name in ["damaged", "stranger", "hostile"] {
@@ -120,9 +125,11 @@ async fn what_would_reach_beyond_the_namespace_is_refused() {
     let place = Place::new("refused").await;
     let mut token = seal(&place, "token");
     token["spec"]["template"]["type"] = json!("kubernetes.io/service-account-token");
-    token["spec"]["template"]["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "default"});
+    token["spec"]["template"]["metadata"]["annotations"] =
+        json!({"kubernetes.io/service-account.name": "default"});
     let mut key = seal(&place, "key");
-    key["spec"]["template"]["metadata"]["labels"] = json!({"sealedsecrets.bitnami.com/sealed-secrets-key": "active"});
+    key["spec"]["template"]["metadata"]["labels"] =
+        json!({"sealedsecrets.bitnami.com/sealed-secrets-key": "active"});
     let mut copied = seal(&place, "copied");
     copied["spec"]["template"]["metadata"]["annotations"] =
         json!({"reflector.v1.k8s.emberstack.com/reflection-auto-enabled": "true"});

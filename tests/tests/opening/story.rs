@@ -49,11 +49,9 @@ async fn a_sealed_secret_becomes_a_secret_and_says_so() {
 async fn every_scope_opens_where_it_may_and_nowhere_else() {
     let place = Place::new("scopes").await;
     let elsewhere = place.control_plane.namespace("elsewhere").await;
-    for (scope, renamed, moved) in [
-        ("strict", "False", "False"),
-        ("namespace-wide", "True", "False"),
-        ("cluster-wide", "True", "True"),
-    ] {
+    for (scope, renamed, moved) in
+        [("strict", "False", "False"), ("namespace-wide", "True", "False"), ("cluster-wide", "True", "True")]
+    {
         let sealed = place.world.sealer.seal(&place.namespace, scope, &[("a", "1")], &["--scope", scope]);
         objects::apply(&place.client, None, &sealed).await;
         wait_for_condition(&place.client, &place.namespace, scope, "Synced", "True").await;
@@ -61,7 +59,8 @@ async fn every_scope_opens_where_it_may_and_nowhere_else() {
         let mut other_name = sealed.clone();
         other_name["metadata"]["name"] = json!(format!("{scope}-renamed"));
         objects::apply(&place.client, None, &other_name).await;
-        wait_for_condition(&place.client, &place.namespace, &format!("{scope}-renamed"), "Synced", renamed).await;
+        wait_for_condition(&place.client, &place.namespace, &format!("{scope}-renamed"), "Synced", renamed)
+            .await;
 
         let mut other_namespace = sealed;
         other_namespace["metadata"]["namespace"] = json!(elsewhere);
@@ -85,10 +84,17 @@ async fn a_change_is_followed_and_events_come_on_change_only() {
 
     // A label says nothing about the Secret: no pass, no event.
     let mut labelled = seal("2");
-    labelled["spec"] = objects::sealed_secrets(&place.client, &place.namespace).get("db").await.unwrap().data["spec"].clone();
+    labelled["spec"] = objects::sealed_secrets(&place.client, &place.namespace).get("db").await.unwrap().data
+        ["spec"]
+        .clone();
     labelled["metadata"]["labels"] = json!({"touched": "yes"});
     objects::apply(&place.client, None, &labelled).await;
-    objects::apply(&place.client, None, &place.world.sealer.seal(&place.namespace, "last", &[("a", "1")], &[])).await;
+    objects::apply(
+        &place.client,
+        None,
+        &place.world.sealer.seal(&place.namespace, "last", &[("a", "1")], &[]),
+    )
+    .await;
     wait_for_condition(&place.client, &place.namespace, "last", "Synced", "True").await;
 
     let events: Api<Event> = Api::namespaced(place.client.clone(), &place.namespace);
@@ -117,7 +123,8 @@ async fn a_change_is_followed_and_events_come_on_change_only() {
 #[tokio::test]
 async fn when_the_sealed_secret_goes_its_secret_goes() {
     let place = Place::new("gone").await;
-    objects::apply(&place.client, None, &place.world.sealer.seal(&place.namespace, "db", &[("a", "1")], &[])).await;
+    objects::apply(&place.client, None, &place.world.sealer.seal(&place.namespace, "db", &[("a", "1")], &[]))
+        .await;
     wait_for_secret(&place.client, &place.namespace, "db", &[("a", b"1")]).await;
     sealed_secrets(&place.client, &place.namespace).delete("db", &Default::default()).await.unwrap();
     eventually(PATIENCE, async || match objects::secret_data(&place.client, &place.namespace, "db").await {
@@ -126,6 +133,7 @@ async fn when_the_sealed_secret_goes_its_secret_goes() {
     })
     .await;
     // And a new one of the same name is not in the way of itself.
-    objects::apply(&place.client, None, &place.world.sealer.seal(&place.namespace, "db", &[("a", "2")], &[])).await;
+    objects::apply(&place.client, None, &place.world.sealer.seal(&place.namespace, "db", &[("a", "2")], &[]))
+        .await;
     wait_for_secret(&place.client, &place.namespace, "db", &[("a", b"2")]).await;
 }
