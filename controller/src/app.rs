@@ -114,7 +114,7 @@ impl Replica {
         let (sealed_secrets_listed, mut listed) = watch::channel(false);
         let this = self.clone();
         tasks.spawn(async move {
-            this.watches().sealed_secrets(|| _ = sealed_secrets_listed.send_replace(true)).await
+            this.watches().sealed_secrets(|| _ = sealed_secrets_listed.send_replace(true)).await;
         });
         let this = self.clone();
         tasks.spawn(async move {

@@ -87,7 +87,7 @@ impl Elector {
                 Ok(Ok(true)) => self.lead_until(started + RENEW_DEADLINE),
                 Ok(Ok(false)) => self.follow("another replica holds the Lease"),
                 Ok(Err(error)) => {
-                    tracing::warn!(error = %crate::api::brief(&error), "cannot look at the Lease")
+                    tracing::warn!(error = %crate::api::brief(&error), "cannot look at the Lease");
                 }
                 Err(_) => tracing::warn!("the API server does not answer on the Lease"),
             }

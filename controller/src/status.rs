@@ -113,7 +113,7 @@ mod tests {
             match reason.class() {
                 Class::Done => assert!(is("Ready", "True") && !has("Reconciling") && !has("Stalled")),
                 Class::Stalled => {
-                    assert!(is("Stalled", "True") && is("Ready", "False") && is("Synced", "False"))
+                    assert!(is("Stalled", "True") && is("Ready", "False") && is("Synced", "False"));
                 }
                 Class::Retry => assert!(is("Reconciling", "True") && is("Ready", "Unknown")),
             }

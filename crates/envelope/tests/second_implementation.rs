@@ -1,5 +1,6 @@
 //! The classic format written a second time, on other libraries (`rsa`, `aes-gcm`), and held against ours both ways.
 //! A mistake that sealing and opening share would pass every round trip; it does not pass here.
+#![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 use aes_gcm::aead::{Aead as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};

@@ -1,4 +1,6 @@
 //! Every case of `tests/vectors/classic`, enumerated: minted by an independent implementation, most of them negative.
+#![allow(clippy::disallowed_methods, reason = "a test reads its vectors")]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 use privyseal_envelope::{Binding, Name, Namespace, Plaintext, SealedValue, classic, rsa};
 use serde_json::Value;

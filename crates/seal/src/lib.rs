@@ -5,7 +5,7 @@
 //!                         └──inspect──▶ who can open it, and what it is bound to
 //! ```
 //!
-//! [`open`] is the one path that unseals: the controller and the command line both take it. What it is bound to
+//! [`open()`] is the one path that unseals: the controller and the command line both take it. What it is bound to
 //! comes from the object's own metadata ([`binding_of`]) and from nowhere else. It renders no template and looks at
 //! no cluster. Pure: no clock (`now` decides before, when a key is chosen), no file, no network, no log.
 

@@ -1,4 +1,5 @@
 //! The verbs against each other, and against what must not open.
+#![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 use jiff::SignedDuration;
 use privyseal_envelope::rsa::KeySize;

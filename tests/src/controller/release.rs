@@ -136,7 +136,7 @@ impl<'a> Release<'a> {
     }
 
     /// Leads the chart's Service to a controller, through a Pod that stands for it: of the Deployment's labels,
-    /// ready, and at the address that only a [`network`](crate::network) of the test's own has.
+    /// ready, and at the address that only a [`network`] of the test's own has.
     pub async fn lead_to(&self, controller: &Controller) {
         let client = self.control_plane.client();
         // Endpoints want a pod to be on a node, and nobody asks the node.
