@@ -1,6 +1,7 @@
 //! The published list of sealing keys: a ConfigMap, written by the leader, and set right when somebody changes it.
 
 use crate::api;
+use crate::keystore::watch_error;
 use crate::plan::FIELD_MANAGER;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
@@ -51,7 +52,11 @@ impl Publisher {
         let config = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP}"));
         watcher(self.api.clone(), config).default_backoff().filter_map(async |event| match event {
             Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => Some(()),
-            _ => None,
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(error = %watch_error(&error), "the watch of the published keys was interrupted");
+                None
+            }
         })
     }
 
