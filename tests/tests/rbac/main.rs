@@ -21,7 +21,7 @@ struct Right {
     role: String,
     rule: usize,
     verb: String,
-    resources: String,
+    resources: Value,
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ fn rights(objects: &[Value], release: &str) -> Vec<Right> {
                     ),
                     rule,
                     verb: verb.as_str().unwrap().to_owned(),
-                    resources: content["resources"].to_string(),
+                    resources: content["resources"].clone(),
                 });
             }
         }
@@ -94,7 +94,7 @@ fn take_away(objects: &mut [Value], right: &Right) {
             continue;
         }
         let Some(rule) = object["rules"].get_mut(right.rule) else { continue };
-        if rule["resources"].to_string() != right.resources {
+        if rule["resources"] != right.resources {
             continue;
         }
         let verbs = rule["verbs"].as_array_mut().unwrap();
