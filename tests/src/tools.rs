@@ -6,6 +6,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The folder of the Go programs.
 pub const TOOLS_VARIABLE: &str = "PRIVYSEAL_TEST_TOOLS";
@@ -43,8 +44,20 @@ pub fn privyseal_controller() -> PathBuf {
 }
 
 /// The root of the repository, for charts and examples.
+///
+/// Cargo says at run time where the package lies. What it said when this was compiled may be another checkout: those
+/// that share a target folder share what is compiled in it.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in a folder of the workspace")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package.parent().map(Path::to_path_buf);
+        let is_root = |root: &PathBuf| root.join("tests/peers").is_dir();
+        root.filter(is_root).unwrap_or_else(|| {
+            panic!("{} does not lie in the repository\nrun: cargo xtask test", package.display())
+        })
+    });
+    &ROOT
 }
 
 fn tool(name: &str) -> PathBuf {
@@ -110,6 +123,15 @@ mod tests {
         std::fs::write(empty.path().join("helm"), "").unwrap();
         let elsewhere = empty.path().join("elsewhere");
         assert!(locate("helm", TOOLS_VARIABLE, Some(elsewhere), Some(empty.path().to_path_buf())).is_err());
+    }
+
+    #[test]
+    fn the_repository_is_the_one_that_cargo_runs_in() {
+        // Set by `cargo test`; a binary that is started by hand can only know where it was compiled.
+        if let Some(package) = env::var_os("CARGO_MANIFEST_DIR") {
+            assert_eq!(Some(repository()), Path::new(&package).parent());
+        }
+        assert!(repository().join("Cargo.toml").is_file());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use privyseal_tests::tools;
+
 /// Cargo finds `tests/NAME.rs` and `tests/NAME/main.rs`. Whatever else lies there must be named by a `mod` line of
 /// the file that stands for its folder.
 #[test]
 fn every_test_file_is_compiled() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let root = tools::repository().join("tests/tests");
     let mut forgotten = BTreeSet::new();
     let mut seen = 0;
     for file in rust_files(&root) {
