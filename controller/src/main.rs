@@ -55,8 +55,7 @@ fn start(args: config::Args) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     runtime.block_on(async {
-        let kube_config =
-            kube::Config::infer().await.map_err(|error| format!("no cluster to talk to: {error}"))?;
+        let kube_config = kube::Config::infer().await.map_err(|_| NO_CLUSTER.to_owned())?;
         let (config, _) = args.into_config(&kube_config.default_namespace);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -92,3 +91,6 @@ fn forbid_core_dumps() {
         tracing::warn!("core dumps could not be forbidden");
     }
 }
+
+/// Without kube's own text: that may repeat lines of a kubeconfig, or what a credential plugin printed.
+const NO_CLUSTER: &str = "no cluster to talk to: neither a pod's ServiceAccount nor a kubeconfig can be read";
