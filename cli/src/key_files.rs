@@ -40,10 +40,9 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Keyring, CommandError> {
 
 fn keys_of(bytes: &[u8], name: &str) -> Vec<Result<KeyringEntry, CommandError>> {
     if is_pem(bytes) {
-        return match private_key::from_pem(bytes) {
-            Ok(keys) => keys.into_iter().map(|key| Ok(KeyringEntry::from_opening_key(name, key))).collect(),
-            Err(error) => vec![Err(not_a_key_file(name, error))],
-        };
+        let entry = |key| KeyringEntry::from_opening_key(name, key);
+        let keys = private_key::from_pem(bytes).into_iter();
+        return keys.map(|key| key.map(entry).map_err(|error| not_a_key_file(name, error))).collect();
     }
     let documents = match privyseal_manifest::read(bytes, name) {
         Ok(documents) if documents.is_empty() => {

@@ -14,6 +14,7 @@ use privyseal_envelope::rsa::SealingKey;
 use privyseal_keys::{Certificate, CertificateError, NotUsable};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use url::Url;
 
 /// Options that choose the sealing key.
 #[derive(clap::Args)]
@@ -124,15 +125,14 @@ pub(crate) fn without_password(url: &str) -> String {
 fn from_cert(cert: &str) -> Result<KeyOrigin, CommandError> {
     match cert.split_once("://") {
         None => Ok(KeyOrigin::File(Source::from_argument(Path::new(cert)))),
-        Some((scheme, path)) if scheme.eq_ignore_ascii_case("file") => {
-            // `file:///path` has an empty host; another host is another machine.
-            let path = path.strip_prefix("localhost").unwrap_or(path);
-            match path.starts_with('/') {
-                true => Ok(KeyOrigin::File(Source::File(PathBuf::from(path)))),
-                false => {
-                    Err(CommandError::input(format!("{}: a file URL begins with file:///", Shown(cert))))
-                }
-            }
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("file") => {
+            let file = Url::parse(cert).ok().and_then(|url| url.to_file_path().ok());
+            file.map(|path| KeyOrigin::File(Source::File(path))).ok_or_else(|| {
+                CommandError::input(format!(
+                    "{}: not the URL of a file on this machine: file:///PATH",
+                    Shown(cert)
+                ))
+            })
         }
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => Ok(KeyOrigin::Url(cert.to_owned())),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => Err(CommandError::input(format!(
@@ -259,6 +259,7 @@ mod tests {
             ("C:\\a.pem", "C:\\a.pem"),
             ("file:///etc/a.pem", "/etc/a.pem"),
             ("FILE://localhost/a.pem", "/a.pem"),
+            ("file:///a%20b.pem", "/a b.pem"),
         ] {
             let origin = origin(cert);
             assert!(

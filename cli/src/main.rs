@@ -27,6 +27,7 @@ use clap::error::ErrorKind as ClapErrorKind;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    forbid_core_dumps();
     let result = match commands::Cli::try_parse() {
         Ok(cli) => cli.run(),
         Err(error) => return answer(&error),
@@ -37,6 +38,16 @@ fn main() -> ExitCode {
             speech::error(&error);
             error.kind().exit_code()
         }
+    }
+}
+
+/// A core file would hold the values and the keys at hand. A program that runs from here, such as an editor, gets the
+/// same limit. Where it cannot be set, the caller's own limit is lower already.
+fn forbid_core_dumps() {
+    #[cfg(unix)]
+    {
+        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     }
 }
 

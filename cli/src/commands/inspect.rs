@@ -28,7 +28,8 @@ Examples:
   privyseal inspect --key keys.yaml --as team-a/old-name sealed.yaml
   privyseal inspect -o json sealed.yaml | jq '.objects[].items[].claimedKeyId'
 
-Exit status: 0 if everything that was asked holds; 1 if a value is damaged or, with --key, does not open.")]
+Exit status: 0 if everything that was asked holds; 1 if a value is damaged or no Secret can be made of an object, or
+if, with --key, a value does not open.")]
 pub(super) struct Args {
     /// SealedSecret manifests; none, or `-`, is stdin
     files: Vec<PathBuf>,
@@ -119,7 +120,7 @@ struct ObjectReport {
     scope: &'static str,
     /// What the values must have been sealed for.
     bound_to: Option<BoundTo>,
-    /// Why there is no binding.
+    /// Why there is no binding, or why no Secret is made of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     items: Vec<ItemReport>,
@@ -174,7 +175,12 @@ impl ObjectReport {
             name: metadata.name.clone(),
             scope: metadata.annotations.as_ref().map_or(Scope::Strict, names::scope_of).as_str(),
             bound_to: inspection.binding.as_ref().ok().map(BoundTo::new),
-            problem: inspection.binding.as_ref().err().map(ToString::to_string),
+            problem: inspection
+                .binding
+                .as_ref()
+                .err()
+                .map(ToString::to_string)
+                .or(inspection.obstacle.clone()),
             items: inspection.items.iter().map(ItemReport::new).collect(),
         }
     }
@@ -301,7 +307,7 @@ impl Report {
         match (bad_items, bad_objects) {
             (0, 0) => Ok(()),
             (0, bad) => Err(CommandError::failed(format!(
-                "objects that nobody can open: {bad} of {}",
+                "objects that no Secret can be made of: {bad} of {}",
                 self.objects.len()
             ))),
             (bad, _) => Err(CommandError::failed(format!(
@@ -327,10 +333,13 @@ impl ObjectReport {
         let namespace =
             self.namespace.as_deref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
         let _ = writeln!(out, "SealedSecret {namespace}{name} ({place})");
-        let _ = match (&self.bound_to, &self.problem) {
-            (Some(bound_to), _) => writeln!(out, "  bound to: {}", bound_to.to_text()),
-            (None, Some(problem)) => writeln!(out, "  bound to: nothing it could be opened under: {problem}"),
-            (None, None) => Ok(()),
+        if let Some(bound_to) = &self.bound_to {
+            let _ = writeln!(out, "  bound to: {}", bound_to.to_text());
+        }
+        let _ = match (&self.problem, &self.bound_to) {
+            (Some(problem), None) => writeln!(out, "  bound to: nothing it could be opened under: {problem}"),
+            (Some(problem), Some(_)) => writeln!(out, "  NO SECRET IS MADE OF IT: {problem}"),
+            (None, _) => Ok(()),
         };
         for item in &self.items {
             let _ = writeln!(out, "  {}: {}", Shown(&item.item), item.to_text());

@@ -200,3 +200,18 @@ fn colours_are_for_terminals() {
     assert!(run().env("CLICOLOR_FORCE", "1").done().stderr.contains("\x1b["));
     assert!(!run().env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").done().stderr.contains('\x1b'));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_core_file_while_it_runs() {
+    let scene = Scene::new();
+    // To open a pipe for writing waits until it is read, so until `main` is well under way.
+    let script = "ulimit -c unlimited; mkfifo pipe; \
+                  \"$PRIVYSEAL\" unseal --key key.pem pipe & exec 3>pipe; \
+                  grep '^Max core file size' /proc/$!/limits; exec 3>&-; wait";
+    let done = scene.shell(script).done();
+    assert_eq!(
+        done.stdout.split_whitespace().collect::<Vec<_>>(),
+        "Max core file size 0 0 bytes".split(' ').collect::<Vec<_>>()
+    );
+}

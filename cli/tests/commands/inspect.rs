@@ -104,7 +104,7 @@ fn damage_is_a_finding() {
         &[
             "SealedSecret a (stdin:1: document 1)",
             "metadata.namespace is missing",
-            "\\u{1b}[31mk: not standard base64",
+            "\\u{1b}[31mk: the item's name is not",
             "v: damaged: no RSA key could have made it",
         ],
     );
@@ -120,4 +120,21 @@ fn many_objects_are_told_in_order() {
     has(&done.stdout, &["SealedSecret ns/a (stdin:2: document 1)", "\n\nSealedSecret ns/b ("]);
     let report = json_of(&inspect(&scene, "-o json sealed.yaml -", &sealed, 0));
     assert_eq!(report["objects"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn an_object_that_no_secret_is_made_of_is_told() {
+    let scene = Scene::new();
+    let sealed = scene.seal(&secret(Some("ns"), Some("db")));
+    for (line, more, told) in [
+        ("\nspec:\n", "  data: AgA=\n", "spec.data, the deprecated form"),
+        ("\n  template:\n", "    data: {a: '{{ .password }}'}\n", "spec.template.data is not supported"),
+    ] {
+        let changed = sealed.replacen(line, &format!("{line}{more}"), 1);
+        let done = inspect(&scene, "--key key.pem", &changed, 1);
+        has(&done.stdout, &["opens with", "NO SECRET IS MADE OF IT", told]);
+        has(&done.stderr, &["error: objects that no Secret can be made of: 1 of 1"]);
+    }
+    let odd_item = sealed.replacen("    password:", "    pass/word:", 1);
+    has(&inspect(&scene, "--key key.pem", &odd_item, 1).stdout, &["the item's name is not"]);
 }

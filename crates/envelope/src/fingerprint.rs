@@ -45,7 +45,7 @@ impl std::str::FromStr for Fingerprint {
     fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
         let encoded = text.strip_prefix("SHA256:").ok_or(NotAFingerprint)?;
         let bytes = base64_text::decode(&format!("{encoded}=")).map_err(|_| NotAFingerprint)?;
-        let this = Self(bytes.try_into().map_err(|_| NotAFingerprint)?);
+        let this = Self(bytes.as_slice().try_into().map_err(|_| NotAFingerprint)?);
         // One text for one fingerprint: trailing bits and line breaks are not for comparing.
         if this.to_string() == text { Ok(this) } else { Err(NotAFingerprint) }
     }

@@ -1,5 +1,6 @@
 //! Secret bytes.
 
+use crate::{DecodeError, base64_text};
 use zeroize::Zeroizing;
 
 /// A value in the clear.
@@ -13,6 +14,20 @@ impl Plaintext {
     /// Takes over bytes; the vector given is the one that will be wiped.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+
+    /// Decodes an entry of a Secret's `data`.
+    ///
+    /// # Errors
+    /// If it is not standard base64; never [`DecodeError::TooShort`].
+    pub fn from_base64(text: &str) -> Result<Self, DecodeError> {
+        base64_text::decode(text).map(Self)
+    }
+
+    /// The text for an entry of a Secret's `data`: standard base64 with padding, on one line. It is as secret as the
+    /// value, and wiped too.
+    pub fn to_base64(&self) -> Zeroizing<String> {
+        base64_text::encode(&self.0)
     }
 
     /// The bytes. The caller must not format, log or keep them.

@@ -41,7 +41,7 @@ impl SealedValue {
 
     /// Decodes the text of an `encryptedData` entry.
     pub fn from_base64(text: &str) -> Result<Self, DecodeError> {
-        let bytes = base64_text::decode(text)?;
+        let bytes = std::mem::take(&mut *base64_text::decode(text)?);
         if bytes.len() < 2 {
             return Err(DecodeError::TooShort);
         }
@@ -50,7 +50,7 @@ impl SealedValue {
 
     /// The text for an `encryptedData` entry: standard base64 with padding, on one line.
     pub fn to_base64(&self) -> String {
-        base64_text::encode(&self.0)
+        std::mem::take(&mut *base64_text::encode(&self.0))
     }
 
     /// The decoded bytes.

@@ -24,10 +24,11 @@ impl KeyPair {
         Ok(Self { opening_key, certificate })
     }
 
-    /// Reads the two PEM texts of a key Secret: its first certificate and its first private key.
+    /// Reads the two PEM texts of a key Secret: its first certificate, and its first private key as the peer takes it,
+    /// which is the first that can be read.
     pub fn from_pem(tls_crt: &[u8], tls_key: &[u8]) -> Result<Self, KeyPairError> {
         let certificate = Certificate::from_pem(tls_crt)?;
-        let opening_key = private_key::from_pem(tls_key)?.swap_remove(0);
+        let opening_key = private_key::first_from_pem(tls_key)?;
         if opening_key.fingerprint() != certificate.fingerprint() {
             return Err(KeyPairError::HalvesDiffer);
         }

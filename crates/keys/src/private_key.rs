@@ -5,32 +5,45 @@ use privyseal_envelope::rsa::OpeningKey;
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Reads every RSA private key of a PEM text, in order.
-///
-/// # Errors
-/// If there is none, or one of them cannot be used. Nothing of the text is in the error.
-pub fn from_pem(pem: &[u8]) -> Result<Vec<OpeningKey>, PrivateKeyError> {
+/// Reads every private key of a PEM text, in order. A block that is no usable key is an error in its place, and costs
+/// none of the others; a text without any gives one error. Nothing of the text is in an error.
+pub fn from_pem(pem: &[u8]) -> Vec<Result<OpeningKey, PrivateKeyError>> {
     let mut keys = Vec::new();
-    let mut certificate_seen = false;
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        let (kind, mut der) = section.map_err(|_| PrivateKeyError::BadPem)?;
-        let key = match kind {
-            SectionKind::RsaPrivateKey => Some(OpeningKey::from_pkcs1_der(&der)),
-            SectionKind::PrivateKey => Some(OpeningKey::from_pkcs8_der(&der)),
-            SectionKind::EcPrivateKey => Some(Err(KeyError::Rejected)),
-            SectionKind::Certificate => {
-                certificate_seen = true;
-                None
+    let mut no_key = PrivateKeyError::NoKey;
+    for block in blocks(pem) {
+        match <(SectionKind, Vec<u8>)>::from_pem_slice(block) {
+            Ok((SectionKind::Certificate, _)) => no_key = PrivateKeyError::CertificateGiven,
+            Ok((kind, mut der)) => {
+                keys.extend(from_der(kind, &der).map(|key| key.map_err(PrivateKeyError::Key)));
+                der.zeroize();
             }
-            _ => None,
-        };
-        der.zeroize();
-        keys.extend(key.transpose().map_err(PrivateKeyError::Key)?);
+            Err(_) => keys.push(Err(PrivateKeyError::BadPem)),
+        }
     }
-    match (keys.is_empty(), certificate_seen) {
-        (false, _) => Ok(keys),
-        (true, true) => Err(PrivateKeyError::CertificateGiven),
-        (true, false) => Err(PrivateKeyError::NoKey),
+    if keys.is_empty() { vec![Err(no_key)] } else { keys }
+}
+
+/// The first key that can be used, else the first error.
+pub fn first_from_pem(pem: &[u8]) -> Result<OpeningKey, PrivateKeyError> {
+    let mut keys = from_pem(pem);
+    let first_usable = keys.iter().position(Result::is_ok).unwrap_or(0);
+    keys.swap_remove(first_usable)
+}
+
+/// Each from its `-----BEGIN` to the next one's, so that damage in one ends there.
+fn blocks(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let begins = |at: &usize| pem[*at..].starts_with(b"-----BEGIN ") && (*at == 0 || pem[at - 1] == b'\n');
+    let mut starts = (0..pem.len()).filter(begins).collect::<Vec<_>>().into_iter().peekable();
+    std::iter::from_fn(move || Some(&pem[starts.next()?..starts.peek().copied().unwrap_or(pem.len())]))
+}
+
+/// Nothing if the block is of a kind that holds no private key.
+fn from_der(kind: SectionKind, der: &[u8]) -> Option<Result<OpeningKey, KeyError>> {
+    match kind {
+        SectionKind::RsaPrivateKey => Some(OpeningKey::from_pkcs1_der(der)),
+        SectionKind::PrivateKey => Some(OpeningKey::from_pkcs8_der(der)),
+        SectionKind::EcPrivateKey => Some(Err(KeyError::Rejected)),
+        _ => None,
     }
 }
 
@@ -63,7 +76,14 @@ pub enum PrivateKeyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use privyseal_envelope::Fingerprint;
     use privyseal_envelope::rsa::KeySize;
+
+    const UNUSABLE: &str = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+
+    fn outcome(pem: &[u8]) -> Vec<Result<Fingerprint, PrivateKeyError>> {
+        from_pem(pem).into_iter().map(|key| key.map(|key| key.fingerprint())).collect()
+    }
 
     #[test]
     fn pkcs1_pem_round_trips() {
@@ -71,28 +91,31 @@ mod tests {
         let pem = to_pkcs1_pem(&key).unwrap();
         assert!(pem.starts_with("-----BEGIN RSA PRIVATE KEY-----\n"));
         assert!(pem.lines().all(|line| line.len() <= 64));
-        let again = from_pem(pem.as_bytes()).unwrap_or_default();
-        assert_eq!(again.iter().map(OpeningKey::fingerprint).collect::<Vec<_>>(), [key.fingerprint()]);
+        assert_eq!(outcome(pem.as_bytes()), [Ok(key.fingerprint())]);
     }
 
     #[test]
-    fn several_keys_in_one_text() {
+    fn a_bad_block_costs_none_of_the_others() {
         let [a, b] = [0, 1].map(|_| OpeningKey::generate(KeySize::Rsa2048).unwrap());
-        let text = format!("{}\nnote\n{}", *to_pkcs1_pem(&a).unwrap(), *to_pkcs1_pem(&b).unwrap());
-        let read = from_pem(text.as_bytes()).unwrap_or_default();
-        assert_eq!(
-            read.iter().map(OpeningKey::fingerprint).collect::<Vec<_>>(),
-            [a.fingerprint(), b.fingerprint()]
+        let text = format!(
+            "{}\nnote\n{UNUSABLE}-----BEGIN PRIVATE KEY-----\n!\n-----END CERTIFICATE-----\n{}",
+            *to_pkcs1_pem(&a).unwrap(),
+            *to_pkcs1_pem(&b).unwrap()
         );
+        let expected = [
+            Ok(a.fingerprint()),
+            Err(PrivateKeyError::Key(KeyError::Rejected)),
+            Err(PrivateKeyError::BadPem),
+            Ok(b.fingerprint()),
+        ];
+        assert_eq!(outcome(text.as_bytes()), expected);
     }
 
     #[test]
     fn what_is_no_key_is_told_apart() {
-        let error = |pem: &[u8]| from_pem(pem).err();
-        assert_eq!(error(b"garbage"), Some(PrivateKeyError::NoKey));
+        assert_eq!(outcome(b"garbage"), [Err(PrivateKeyError::NoKey)]);
         let certificate = include_bytes!("../../../tests/vectors/classic/rsa2048/tls.crt");
-        assert_eq!(error(certificate), Some(PrivateKeyError::CertificateGiven));
-        let bad = b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
-        assert_eq!(error(bad), Some(PrivateKeyError::Key(KeyError::Rejected)));
+        assert_eq!(outcome(certificate), [Err(PrivateKeyError::CertificateGiven)]);
+        assert_eq!(outcome(UNUSABLE.as_bytes()), [Err(PrivateKeyError::Key(KeyError::Rejected))]);
     }
 }

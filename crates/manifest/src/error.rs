@@ -4,7 +4,7 @@
 //! kind of thing stood there instead. Field names are shown where they are part of a schema or name an entry of a
 //! map (`data`, `annotations`, ...) by an ordinary name; of anything else line and column tell.
 
-use privyseal_envelope::NameError;
+use privyseal_envelope::{DecodeError, NameError};
 use std::fmt;
 use thiserror::Error;
 
@@ -159,15 +159,9 @@ pub enum Problem {
         /// The field that was perhaps meant.
         suggestion: Option<&'static str>,
     },
-    /// A character that standard base64 does not have.
-    #[error("not standard base64: unexpected character at byte {offset}")]
-    NotBase64 {
-        /// Offset in bytes from the start of the value.
-        offset: usize,
-    },
-    /// The padding of base64 is missing, too short or too long.
-    #[error("not standard base64: wrong padding at the end")]
-    Base64Padding,
+    /// A value of `data` that is not standard base64; offsets are bytes from the start of the value.
+    #[error("{0}")]
+    Base64(DecodeError),
     /// A name, namespace or item name that Kubernetes refuses.
     #[error("{0}")]
     Name(NameError),
@@ -194,9 +188,7 @@ impl Problem {
             }
             Self::UnsupportedTag => "write the value itself; base64 of binary values belongs under `data`",
             Self::UnknownField { suggestion: Some(name) } => return Some(format!("did you mean `{name}`?")),
-            Self::NotBase64 { .. } | Self::Base64Padding => {
-                "`data` holds base64; plain text belongs under `stringData`"
-            }
+            Self::Base64(_) => "`data` holds base64; plain text belongs under `stringData`",
             _ => return None,
         };
         Some(text.to_owned())

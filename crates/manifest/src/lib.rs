@@ -32,7 +32,6 @@
 //! # Ok::<(), privyseal_manifest::DocumentError>(())
 //! ```
 
-mod base64_text;
 mod document;
 pub mod emit;
 mod error;

@@ -1,8 +1,8 @@
 //! The Secret: plaintext with a name.
 
+use crate::emit;
 use crate::names::{SECRET_API_VERSION, SECRET_KIND};
 use crate::wiping::WipingBuffer;
-use crate::{base64_text, emit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Item, Plaintext};
 use serde::ser::{SerializeMap as _, SerializeStruct as _};
@@ -96,7 +96,7 @@ impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_map(Some(self.0.len()))?;
         for (item, plaintext) in self.0 {
-            out.serialize_entry(item.as_str(), base64_text::encode(plaintext).as_str())?;
+            out.serialize_entry(item.as_str(), plaintext.to_base64().as_str())?;
         }
         out.end()
     }

@@ -2,7 +2,8 @@
 
 use crate::binding::{BindingError, bind, binding_of};
 use crate::hints::Hints;
-use privyseal_envelope::{Binding, DecodeError, Fingerprint, Format, KeyId, Scope, SealedValue, classic};
+use crate::open::{ItemFailure, OpenError, check_template, sealed_value};
+use privyseal_envelope::{Binding, Fingerprint, Format, KeyId, Scope, SealedValue, classic};
 use privyseal_keys::Keyring;
 use privyseal_manifest::sealed_secret::SealedSecret;
 
@@ -11,6 +12,8 @@ use privyseal_manifest::sealed_secret::SealedSecret;
 pub struct Inspection {
     /// What its values must have been sealed for.
     pub binding: Result<Binding, BindingError>,
+    /// Why no Secret is made of it, even where all values open.
+    pub obstacle: Option<String>,
     /// Its items, in order.
     pub items: Vec<ItemInspection>,
 }
@@ -20,8 +23,8 @@ pub struct Inspection {
 pub struct ItemInspection {
     /// Its item name as the object has it: escape it before showing it.
     pub item: String,
-    /// Its format, or why it is no sealed value.
-    pub format: Result<Format, DecodeError>,
+    /// Its format, or why it can never open.
+    pub format: Result<Format, ItemFailure>,
     /// Classic: size of the RSA key that it claims to be sealed to.
     pub rsa_bits: Option<usize>,
     /// Who can open it, as the annotation claims of this very value.
@@ -63,11 +66,11 @@ pub fn inspect(sealed: &SealedSecret, keyring: Option<&Keyring>, other_names: &[
     let own = binding.as_ref().ok();
     let others = other_bindings(sealed, other_names, own);
     let items = sealed.spec.encrypted_data.iter().map(|(item, text)| {
-        let value = SealedValue::from_base64(text);
-        let readable = value.as_ref().ok();
+        let value = sealed_value(item, text);
+        let readable = value.as_ref().ok().map(|(_, value)| value);
         ItemInspection {
             item: item.clone(),
-            format: value.as_ref().map(SealedValue::format).map_err(|error| *error),
+            format: value.as_ref().map(|(_, value)| value.format()).map_err(|failure| *failure),
             rsa_bits: readable
                 .filter(|value| value.format() == Format::Classic)
                 .and_then(classic::claimed_modulus_len)
@@ -76,7 +79,15 @@ pub fn inspect(sealed: &SealedSecret, keyring: Option<&Keyring>, other_names: &[
             verdict: keyring.zip(readable).map(|(keyring, value)| verdict(value, keyring, own, &others)),
         }
     });
-    Inspection { items: items.collect(), binding }
+    Inspection { items: items.collect(), obstacle: obstacle(sealed), binding }
+}
+
+fn obstacle(sealed: &SealedSecret) -> Option<String> {
+    if sealed.spec.data.is_some() {
+        Some(OpenError::LegacyData.to_string())
+    } else {
+        check_template(sealed).err().map(|error| error.to_string())
+    }
 }
 
 fn other_bindings(sealed: &SealedSecret, other_names: &[Names], own: Option<&Binding>) -> Vec<Binding> {

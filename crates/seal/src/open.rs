@@ -63,10 +63,8 @@ pub fn open(sealed: &SealedSecret, keyring: &Keyring, attempts: usize) -> Result
 impl Opened {
     /// The Secret that the object asks for: name and namespace are the object's own, the rest is the template's.
     pub fn into_secret(self, sealed: &SealedSecret) -> Result<Secret, IntoSecretError> {
+        check_template(sealed)?;
         let template = sealed.spec.template.as_ref();
-        if template.is_some_and(|template| !template.data.is_empty()) {
-            return Err(IntoSecretError::TemplateUnsupported);
-        }
         let metadata = template.and_then(|template| template.metadata.as_ref());
         let some_map = |map: &BTreeMap<String, String>| Some(map.clone()).filter(|map| !map.is_empty());
         Ok(Secret {
@@ -110,8 +108,7 @@ fn open_item(
     last_good: Option<KeyId>,
     attempts: &mut Attempts,
 ) -> Result<(Item, Plaintext, Fingerprint), ItemFailure> {
-    let item = Item::parse(item).map_err(ItemFailure::BadName)?;
-    let value = SealedValue::from_base64(text).map_err(ItemFailure::BadText)?;
+    let (item, value) = sealed_value(item, text)?;
     if value.format() != Format::Classic {
         return Err(ItemFailure::UnknownFormat { format: value.format() });
     }
@@ -128,6 +125,21 @@ fn open_item(
         }
     }
     Err(ItemFailure::NoKeyOpens { tried: keyring.entries().len() })
+}
+
+/// An entry of `encryptedData`, if it can open at all.
+pub(crate) fn sealed_value(item: &str, text: &str) -> Result<(Item, SealedValue), ItemFailure> {
+    let item = Item::parse(item).map_err(ItemFailure::BadName)?;
+    Ok((item, SealedValue::from_base64(text).map_err(ItemFailure::BadText)?))
+}
+
+/// Templates are not rendered yet, and a Secret without what they would have made is not the one that was asked for.
+pub(crate) fn check_template(sealed: &SealedSecret) -> Result<(), IntoSecretError> {
+    let template = sealed.spec.template.as_ref();
+    match template.is_some_and(|template| !template.data.is_empty()) {
+        true => Err(IntoSecretError::TemplateUnsupported),
+        false => Ok(()),
+    }
 }
 
 fn modulus_len(entry: &KeyringEntry) -> usize {

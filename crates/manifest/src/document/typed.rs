@@ -2,7 +2,6 @@
 
 use super::Document;
 use super::field::Field;
-use crate::base64_text;
 use crate::error::{DocumentError, Problem};
 use crate::names::{SEALED_SECRET_API_VERSION, SEALED_SECRET_KIND, SECRET_API_VERSION, SECRET_KIND};
 use crate::sealed_secret::{SealedSecret, SealedSecretSpec, SecretTemplate, TemplateMetadata};
@@ -28,8 +27,8 @@ impl Document {
         };
         if let Some(data) = root.get("data") {
             for (key, value) in data.each()? {
-                let plaintext =
-                    base64_text::decode(value.text_or_null()?).map_err(|problem| value.error(problem))?;
+                let plaintext = Plaintext::from_base64(value.text_or_null()?)
+                    .map_err(|error| value.error(Problem::Base64(error)))?;
                 secret.data.insert(item(key, &value)?, plaintext);
             }
         }

@@ -1,5 +1,6 @@
 //! What is read from files: streams, lists, encodings, bounds, and what is wrong with broken ones.
 
+use privyseal_envelope::DecodeError;
 use privyseal_manifest::{Document, DocumentError, Encoding, Found, Limit, Position, Problem, Secret, read};
 
 pub(crate) fn secrets(text: impl AsRef<[u8]>) -> Result<Vec<Secret>, DocumentError> {
@@ -220,9 +221,9 @@ fn names_are_checked() {
 #[test]
 fn data_is_base64_and_errors_say_where() {
     for (text, problem) in [
-        ("aGk", Problem::Base64Padding),
-        ("hunter2!", Problem::NotBase64 { offset: 7 }),
-        ("a-_=", Problem::NotBase64 { offset: 1 }),
+        ("aGk", Problem::Base64(DecodeError::Padding)),
+        ("hunter2!", Problem::Base64(DecodeError::NotBase64 { offset: 7 })),
+        ("a-_=", Problem::Base64(DecodeError::NotBase64 { offset: 1 })),
     ] {
         let (line, column, field, found) = error(format!("{HEAD}data:\n  tls.key: {text}\n"));
         assert_eq!((line, column, field.as_deref(), found), (4, 12, Some("data[tls.key]"), problem));
