@@ -4,15 +4,15 @@
 //! the peer's controller serves, through the API server's proxy and without any signature.
 
 use crate::error::{CommandError, Shown};
-use crate::key_source::{Found, Provenance, certificate_from_pem};
+use crate::key_source::certificate_from_pem;
 use crate::speech;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 use privyseal_custody::published;
 use privyseal_envelope::{Name, Namespace};
-use privyseal_keys::{Certificate, PublishedKeys};
+use privyseal_keys::{Certificate, Published, PublishedKeys, PublisherPublicKey};
+use privyseal_repo::Evidence;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ const DEFAULT_NAMESPACE: &str = "privyseal";
 const PEER_NAMESPACE: &str = "kube-system";
 
 /// Which cluster, and where its controller is.
+#[derive(Clone, PartialEq)]
 pub(crate) struct Connection {
     /// A context of the kubeconfig.
     pub(crate) context: String,
@@ -33,12 +34,58 @@ pub(crate) struct Connection {
     pub(crate) controller_name: Name,
 }
 
-/// Asks the cluster for the certificate to seal with.
-pub(crate) fn find_certificate(connection: &Connection, now: Timestamp) -> Result<Found, CommandError> {
+/// What a cluster gave. Whether it may be sealed to is for trust and for its dates to say.
+pub(crate) enum Answer {
+    /// The list that our controller publishes, its signature checked against the publisher that it names.
+    Published {
+        /// The API server.
+        server: String,
+        /// The ConfigMap, for messages.
+        place: String,
+        /// The list.
+        list: PublishedKeys,
+        /// Who signed it.
+        publisher: PublisherPublicKey,
+        /// The list as it was published.
+        texts: Published,
+    },
+    /// The certificate that the peer's controller serves.
+    Served {
+        /// The API server.
+        server: String,
+        /// `NAMESPACE/NAME` of the Service.
+        service: String,
+        /// The certificate.
+        certificate: Box<Certificate>,
+    },
+}
+
+impl Answer {
+    /// The API server.
+    pub(crate) fn server(&self) -> &str {
+        let (Self::Published { server, .. } | Self::Served { server, .. }) = self;
+        server
+    }
+
+    /// What speaks for it.
+    pub(crate) fn evidence(&self) -> Evidence {
+        match self {
+            Self::Published { list, publisher, .. } => {
+                Evidence::Publisher { fingerprint: publisher.fingerprint(), serial: list.serial }
+            }
+            Self::Served { certificate, .. } => {
+                Evidence::Certificate { fingerprint: certificate.fingerprint() }
+            }
+        }
+    }
+}
+
+/// Asks the cluster for its sealing keys.
+pub(crate) fn ask(connection: &Connection) -> Result<Answer, CommandError> {
     install_crypto_provider();
     let kubeconfig = read_kubeconfig(connection)?;
     run_async(async {
-        match tokio::time::timeout(TOTAL_TIMEOUT, ask(connection, kubeconfig, now)).await {
+        match tokio::time::timeout(TOTAL_TIMEOUT, ask_server(connection, kubeconfig)).await {
             Ok(result) => result,
             Err(_) => Err(CommandError::unreachable(format!(
                 "context {}: no answer within {} seconds",
@@ -49,7 +96,7 @@ pub(crate) fn find_certificate(connection: &Connection, now: Timestamp) -> Resul
     })?
 }
 
-async fn ask(connection: &Connection, kubeconfig: Kubeconfig, now: Timestamp) -> Result<Found, CommandError> {
+async fn ask_server(connection: &Connection, kubeconfig: Kubeconfig) -> Result<Answer, CommandError> {
     let options =
         KubeConfigOptions { context: Some(connection.context.clone()), ..KubeConfigOptions::default() };
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
@@ -74,27 +121,11 @@ async fn ask(connection: &Connection, kubeconfig: Kubeconfig, now: Timestamp) ->
         speech::note(format_args!("{place} is not there: asking the controller's Service instead"));
         return ask_service(connection, &client, server).await;
     };
-    let (list, publisher) = published::from_config_map(&config_map)
-        .map_err(|error| CommandError::failed(format!("{}: {place}: {error}", Shown(&server))))?;
-    let certificate = newest_usable(&list, now).cloned().ok_or_else(|| {
-        CommandError::failed(format!("{}: {place}: no key of the list may seal now", Shown(&server)))
-            .hint("look at the controller's log: a controller that runs makes a new key in time")
-    })?;
-    let provenance = Provenance::Published {
-        server,
-        publisher: publisher.fingerprint(),
-        serial: list.serial,
-        time: list.time,
-    };
-    Ok(Found { certificate, provenance })
-}
-
-/// The newest certificate of a list that is neither revoked nor outside its dates.
-fn newest_usable(list: &PublishedKeys, now: Timestamp) -> Option<&Certificate> {
-    let certificates = list.keys.iter().map(|key| &key.certificate);
-    certificates
-        .filter(|certificate| !list.revoked.contains(&certificate.fingerprint()))
-        .find(|certificate| certificate.usable_at(now).is_ok())
+    let checked = published::texts(&config_map)
+        .and_then(|texts| PublishedKeys::verify(&texts).map(|(list, publisher)| (list, publisher, texts)));
+    let (list, publisher, texts) =
+        checked.map_err(|error| CommandError::failed(format!("{}: {place}: {error}", Shown(&server))))?;
+    Ok(Answer::Published { server, place, list, publisher, texts })
 }
 
 /// As `kubeseal` does: the Service's first port, by name, through the API server.
@@ -102,7 +133,7 @@ async fn ask_service(
     connection: &Connection,
     client: &Client,
     server: String,
-) -> Result<Found, CommandError> {
+) -> Result<Answer, CommandError> {
     let namespace = connection.controller_namespace.as_ref().map_or(PEER_NAMESPACE, Namespace::as_str);
     let name = connection.controller_name.as_str();
     let service = format!("{namespace}/{name}");
@@ -115,8 +146,8 @@ async fn ask_service(
     let request =
         http::Request::get(path).body(Vec::new()).map_err(|error| failed(kube::Error::HttpError(error)))?;
     let pem = client.request_text(request).await.map_err(failed)?;
-    let certificate = certificate_from_pem(&what, pem.as_bytes())?;
-    Ok(Found { certificate, provenance: Provenance::Served { server, service } })
+    let certificate = Box::new(certificate_from_pem(&what, pem.as_bytes())?);
+    Ok(Answer::Served { server, service, certificate })
 }
 
 fn read_kubeconfig(connection: &Connection) -> Result<Kubeconfig, CommandError> {

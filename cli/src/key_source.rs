@@ -1,19 +1,29 @@
 //! Where the sealing key comes from: one order for every command that seals.
 //!
-//! `--cert`, else `--context`, else nothing: the kubeconfig's current context is never taken in silence, since a
-//! value that was sealed for the wrong cluster looks like any other.
+//! ```text
+//!   --cert │ --for NAME │ --context ──else──▶ the rule for the path ──▶ Origin ──find──▶ Found ──usable_at──▶ key
+//!                                                                                 └── trust, unless --cert
+//! ```
+//!
+//! None of these: nothing is sealed. The kubeconfig's current context is never taken in silence, since a value that was
+//! sealed for the wrong cluster looks like any other.
+
+mod found;
+
+pub(crate) use found::{Found, Provenance};
 
 use crate::cluster::{self, Connection};
+use crate::config_file::Configuration;
 use crate::download;
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
-use crate::speech;
+use crate::trust_file::TrustOptions;
 use jiff::Timestamp;
-use privyseal_envelope::Fingerprint;
-use privyseal_envelope::rsa::SealingKey;
-use privyseal_keys::{Certificate, CertificateError, NotUsable};
-use std::fmt;
+use privyseal_envelope::Scope;
+use privyseal_keys::{Certificate, CertificateError};
+use privyseal_repo::{CONFIG_FILE, Cluster, ClusterName, Evidence, KeyFile, KeySource, Rule, Subject};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use url::Url;
 
 /// Options that choose the sealing key.
@@ -21,15 +31,23 @@ use url::Url;
 #[command(next_help_heading = "Sealing key")]
 pub(crate) struct KeyOptions {
     /// The cluster's certificate: a file, or an https:// or file:// URL
-    #[arg(long, value_name = "PATH|URL", conflicts_with = "context")]
+    #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["cluster", "context"])]
     cert: Option<String>,
+
+    /// A cluster of the configuration, whatever its rules say
+    #[arg(long = "for", id = "cluster", value_name = "CLUSTER", conflicts_with = "context")]
+    cluster: Option<String>,
 
     /// Ask the cluster of this kubeconfig context. The current context is never used unless it is named here
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
 
+    /// The configuration, if it is not the .privyseal.yaml of the file's repository
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// The kubeconfig that has the context [default: $KUBECONFIG, or ~/.kube/config]
-    #[arg(long, value_name = "PATH", requires = "context")]
+    #[arg(long, value_name = "PATH", conflicts_with = "cert")]
     kubeconfig: Option<PathBuf>,
 
     /// The controller's namespace [default: privyseal; kube-system for the controller of sealed-secrets]
@@ -45,69 +63,264 @@ pub(crate) struct KeyOptions {
         value_parser = crate::commands::parse_name
     )]
     controller_name: privyseal_envelope::Name,
+
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+/// What the options and the rules ask for.
+pub(crate) struct Choice {
+    /// Where the key is to be had.
+    pub(crate) origin: Origin,
+    /// The scope that a rule gives to Secrets that name none.
+    pub(crate) scope: Option<Scope>,
 }
 
 /// Where a certificate is to be had.
-pub(crate) enum KeyOrigin {
-    /// A file, or stdin.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Origin {
+    /// A file, or stdin, that the command line names.
     File(Source),
-    /// An https URL.
+    /// An https URL that the command line names.
     Url(String),
-    /// A cluster.
-    Cluster(Connection),
+    /// The cluster of a context that the command line names.
+    Context(Connection),
+    /// A cluster of the configuration.
+    Cluster(Box<ConfiguredCluster>),
 }
 
-/// A certificate, and who says that it is the one.
-pub(crate) struct Found {
-    /// The certificate, whatever its dates say.
-    pub(crate) certificate: Certificate,
-    /// Who says so.
-    pub(crate) provenance: Provenance,
-}
-
-/// Who says that a certificate is the one to seal with.
-pub(crate) enum Provenance {
-    /// The command line named it.
-    Named {
-        /// The file or URL.
-        name: String,
-    },
-    /// The cluster's signed list.
-    Published {
-        /// The API server.
-        server: String,
-        /// Whose signature the list bears.
-        publisher: Fingerprint,
-        /// The list's serial.
-        serial: u64,
-        /// When the list was written.
-        time: Timestamp,
-    },
-    /// The controller's Service, without a signature.
-    Served {
-        /// The API server.
-        server: String,
-        /// `NAMESPACE/NAME` of the Service.
-        service: String,
-    },
+/// A cluster as a configuration has it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct ConfiguredCluster {
+    /// Its name.
+    name: ClusterName,
+    /// What the configuration says of it.
+    cluster: Cluster,
+    /// The folder of the configuration.
+    folder: PathBuf,
+    /// Why it is this one, for people.
+    because: String,
+    kubeconfig: Option<PathBuf>,
 }
 
 impl KeyOptions {
-    /// What the options ask for. Reads nothing yet.
-    pub(crate) fn origin(&self) -> Result<KeyOrigin, CommandError> {
-        let Self { cert, context, kubeconfig, controller_namespace, controller_name } = self;
-        match (cert.as_deref(), context) {
-            (Some(cert), _) => from_cert(cert),
-            (None, Some(context)) => Ok(KeyOrigin::Cluster(Connection {
-                context: context.clone(),
-                kubeconfig: kubeconfig.clone(),
-                controller_namespace: controller_namespace.clone(),
-                controller_name: controller_name.clone(),
-            })),
-            (None, None) => Err(CommandError::input("no sealing key is given").hint(
-                "give --cert FILE, or --context CONTEXT to ask a cluster; the current context is never used unnamed",
-            )),
+    /// What is asked for, for a file that is to be written; none if there is none. Reads the configuration and nothing
+    /// else.
+    pub(crate) fn choose(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
+        let origin = match (&self.cert, &self.cluster, &self.context) {
+            (Some(cert), _, _) => from_cert(cert)?,
+            (None, Some(name), _) => {
+                let configuration = self.configuration(file)?.ok_or_else(|| {
+                    CommandError::input(format!("--for: there is no {CONFIG_FILE} that could name a cluster"))
+                        .hint("name it with --config FILE, or write one with `privyseal init`")
+                })?;
+                self.configured(&configuration, name, "--for".to_owned())?
+            }
+            (None, None, Some(context)) => Origin::Context(self.connection(context)),
+            (None, None, None) => return self.by_rule(file),
+        };
+        Ok(Choice { origin, scope: None })
+    }
+
+    fn by_rule(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
+        let nothing = |why: String| {
+            CommandError::input(why).hint(
+                "give --cert FILE, --for CLUSTER of the configuration, or --context CONTEXT to ask a cluster; \
+                 the current context is never used unnamed",
+            )
+        };
+        let Some(configuration) = self.configuration(file)? else {
+            return Err(nothing("no sealing key is given".to_owned()));
+        };
+        let config_file = configuration.file.to_string_lossy().into_owned();
+        let Some(file) = file else {
+            return Err(nothing(format!(
+                "no sealing key is given, and without a file no rule of {} decides",
+                Shown(&config_file)
+            )));
+        };
+        let path = configuration.relative(file);
+        let Some(rule) = path.as_deref().and_then(|path| configuration.config.rule_for(path)) else {
+            return Err(nothing(format!(
+                "{}: no rule of {} matches it",
+                Shown(&file.to_string_lossy()),
+                Shown(&config_file)
+            )));
+        };
+        let Rule { number, pattern, cluster, scope, .. } = rule;
+        let because = format!("rule {number}, {pattern}, of {config_file}");
+        Ok(Choice { origin: self.configured(&configuration, cluster.as_str(), because)?, scope: *scope })
+    }
+
+    fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
+        match (&self.config, file) {
+            (Some(config), _) => Configuration::read(config).map(Some),
+            (None, Some(file)) => Configuration::for_file(file),
+            // Where there is no file, the folder that the command runs in is the place.
+            (None, None) => Configuration::for_file(Path::new(CONFIG_FILE)),
         }
+    }
+
+    fn configured(
+        &self,
+        configuration: &Configuration,
+        name: &str,
+        because: String,
+    ) -> Result<Origin, CommandError> {
+        let Some((name, cluster)) = configuration.config.cluster(name) else {
+            let known: Vec<_> = configuration.config.clusters().map(|(name, _)| name.as_str()).collect();
+            return Err(CommandError::input(format!(
+                "--for: {} has no cluster {}",
+                Shown(&configuration.file.to_string_lossy()),
+                Shown(name)
+            ))
+            .hint(format!("it has: {}", known.join(", "))));
+        };
+        Ok(Origin::Cluster(Box::new(ConfiguredCluster {
+            name: name.clone(),
+            cluster: cluster.clone(),
+            folder: configuration.folder.clone(),
+            because,
+            kubeconfig: self.kubeconfig.clone(),
+        })))
+    }
+
+    fn connection(&self, context: &str) -> Connection {
+        Connection {
+            context: context.to_owned(),
+            kubeconfig: self.kubeconfig.clone(),
+            controller_namespace: self.controller_namespace.clone(),
+            controller_name: self.controller_name.clone(),
+        }
+    }
+
+    /// Finds keys, each once.
+    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
+        KeyFinder { trust: &self.trust, now, found: Vec::new() }
+    }
+}
+
+/// Finds keys, each once, whatever number of files it is for.
+pub(crate) struct KeyFinder<'a> {
+    trust: &'a TrustOptions,
+    now: Timestamp,
+    found: Vec<(Origin, Rc<Found>)>,
+}
+
+impl KeyFinder<'_> {
+    /// The certificate to seal with, and who says so. What the repository or the network says has to be trusted first.
+    pub(crate) fn find(&mut self, origin: &Origin) -> Result<Rc<Found>, CommandError> {
+        if let Some((_, found)) = self.found.iter().find(|(known, _)| known == origin) {
+            return Ok(Rc::clone(found));
+        }
+        let found = Rc::new(match origin {
+            Origin::File(source) => named(source.name(), &source.read_at_most(MAX_CERTIFICATE_BYTES)?)?,
+            Origin::Url(url) => named(without_password(url), &download::get(url, MAX_CERTIFICATE_BYTES)?)?,
+            Origin::Context(connection) => self.ask_context(connection)?,
+            Origin::Cluster(cluster) => match &cluster.cluster.keys {
+                Some(keys) => self.read_keys(cluster, keys)?,
+                None => self.ask_cluster(cluster)?,
+            },
+        });
+        self.found.push((origin.clone(), Rc::clone(&found)));
+        Ok(found)
+    }
+
+    /// As [`KeyFinder::find`], but a cluster that has a context is asked itself, whatever files there are.
+    pub(crate) fn find_live(&mut self, origin: &Origin) -> Result<Rc<Found>, CommandError> {
+        match origin {
+            Origin::Cluster(cluster) => self.ask_cluster(cluster).map(Rc::new),
+            origin => self.find(origin),
+        }
+    }
+
+    fn ask_context(&self, connection: &Connection) -> Result<Found, CommandError> {
+        let answer = cluster::ask(connection)?;
+        // A certificate that nobody signed changes with each renewal: to pin it would be to refuse the next one.
+        if let evidence @ Evidence::Publisher { .. } = answer.evidence() {
+            let subject = Subject::Context(connection.context.clone());
+            self.trust.open()?.decide(&subject, evidence, answer.server())?;
+        }
+        Found::from_answer(answer, None, self.now)
+    }
+
+    fn ask_cluster(&self, configured: &ConfiguredCluster) -> Result<Found, CommandError> {
+        let ConfiguredCluster { name, cluster, because, kubeconfig, .. } = configured;
+        let Some(context) = &cluster.context else {
+            return Err(CommandError::input(format!(
+                "{}: the configuration names no context in which cluster {name} could be asked",
+                Shown(because)
+            )));
+        };
+        let default_name = || privyseal_envelope::Name::parse(cluster::DEFAULT_CONTROLLER_NAME);
+        let connection = Connection {
+            context: context.clone(),
+            kubeconfig: kubeconfig.clone(),
+            controller_namespace: cluster.controller_namespace.clone(),
+            controller_name: match &cluster.controller_name {
+                Some(name) => name.clone(),
+                None => default_name().map_err(CommandError::failed)?,
+            },
+        };
+        let answer = cluster::ask(&connection)?;
+        let origin = answer.server().to_owned();
+        self.decide(configured, answer.evidence(), &origin)?;
+        Found::from_answer(answer, Some(configured.described()), self.now)
+    }
+
+    fn read_keys(&self, configured: &ConfiguredCluster, keys: &KeySource) -> Result<Found, CommandError> {
+        let (KeySource::Published(path) | KeySource::Certificate(path)) = keys;
+        let file = configured.folder.join(path);
+        let name = file.to_string_lossy().into_owned();
+        let bytes = Source::File(file).read_at_most(MAX_CERTIFICATE_BYTES)?;
+        match keys {
+            KeySource::Certificate(_) => {
+                let certificate = certificate_from_pem(&name, &bytes)?;
+                let fingerprint = certificate.fingerprint();
+                self.decide(configured, Evidence::Certificate { fingerprint }, &name)?;
+                let provenance = Provenance::CertificateFile { cluster: configured.described(), file: name };
+                Ok(Found { certificate, provenance, published: None })
+            }
+            KeySource::Published(_) => {
+                let (list, publisher) = KeyFile::verify(&bytes).map_err(|error| {
+                    CommandError::input(format!("{}: {error}", Shown(&name)))
+                        .hint("`privyseal keys fetch --published --out-file FILE` writes it anew")
+                })?;
+                let evidence =
+                    Evidence::Publisher { fingerprint: publisher.fingerprint(), serial: list.serial };
+                self.decide(configured, evidence, &name)?;
+                let certificate = found::newest_usable(&list, self.now).ok_or_else(|| {
+                    CommandError::input(format!("{}: no key of the list may seal now", Shown(&name)))
+                        .hint("get the current list: `privyseal keys fetch --published`")
+                })?;
+                let provenance = Provenance::KeyFile {
+                    cluster: configured.described(),
+                    file: name,
+                    publisher: publisher.fingerprint(),
+                    serial: list.serial,
+                    time: list.time,
+                };
+                Ok(Found { certificate, provenance, published: None })
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        configured: &ConfiguredCluster,
+        evidence: Evidence,
+        origin: &str,
+    ) -> Result<(), CommandError> {
+        let mut trust = self.trust.open()?;
+        trust.must_be_outside(&configured.folder)?;
+        let subject = Subject::Cluster(configured.name.as_str().to_owned());
+        trust.decide(&subject, evidence, origin)
+    }
+}
+
+impl ConfiguredCluster {
+    fn described(&self) -> String {
+        format!("{} ({})", self.name, self.because)
     }
 }
 
@@ -122,19 +335,19 @@ pub(crate) fn without_password(url: &str) -> String {
 }
 
 /// A path, or a URL: whatever has `://` after a scheme.
-fn from_cert(cert: &str) -> Result<KeyOrigin, CommandError> {
+fn from_cert(cert: &str) -> Result<Origin, CommandError> {
     match cert.split_once("://") {
-        None => Ok(KeyOrigin::File(Source::from_argument(Path::new(cert)))),
+        None => Ok(Origin::File(Source::from_argument(Path::new(cert)))),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("file") => {
             let file = Url::parse(cert).ok().and_then(|url| url.to_file_path().ok());
-            file.map(|path| KeyOrigin::File(Source::File(path))).ok_or_else(|| {
+            file.map(|path| Origin::File(Source::File(path))).ok_or_else(|| {
                 CommandError::input(format!(
                     "{}: not the URL of a file on this machine: file:///PATH",
                     Shown(cert)
                 ))
             })
         }
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => Ok(KeyOrigin::Url(cert.to_owned())),
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => Ok(Origin::Url(cert.to_owned())),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => Err(CommandError::input(format!(
             "{}: plain http is refused: whoever is on the way could put a key of their own in its place",
             Shown(&without_password(cert))
@@ -147,20 +360,9 @@ fn from_cert(cert: &str) -> Result<KeyOrigin, CommandError> {
     }
 }
 
-impl KeyOrigin {
-    /// Gets the certificate.
-    pub(crate) fn find(&self, now: Timestamp) -> Result<Found, CommandError> {
-        match self {
-            Self::File(source) => named(source.name(), &source.read_at_most(MAX_CERTIFICATE_BYTES)?),
-            Self::Url(url) => named(without_password(url), &download::get(url, MAX_CERTIFICATE_BYTES)?),
-            Self::Cluster(connection) => cluster::find_certificate(connection, now),
-        }
-    }
-}
-
 fn named(name: String, pem: &[u8]) -> Result<Found, CommandError> {
     let certificate = certificate_from_pem(&name, pem)?;
-    Ok(Found { certificate, provenance: Provenance::Named { name } })
+    Ok(Found { certificate, provenance: Provenance::Named { name }, published: None })
 }
 
 /// Reads a certificate; the error names its source and says what to do.
@@ -179,61 +381,6 @@ pub(crate) fn certificate_from_pem(name: &str, pem: &[u8]) -> Result<Certificate
     })
 }
 
-impl Found {
-    /// Says on stderr which key is sealed with, and who says so.
-    pub(crate) fn announce(&self) {
-        self.provenance.announce();
-        let (fingerprint, until) = (self.certificate.fingerprint(), self.certificate.not_after());
-        speech::note(format_args!("sealing with key {fingerprint} (until {until})"));
-    }
-
-    /// The sealing key, if one may seal with it now.
-    pub(crate) fn usable_at(&self, now: Timestamp) -> Result<&SealingKey, CommandError> {
-        self.certificate.usable_at(now).map_err(|error| {
-            let (what, hint) = match error {
-                NotUsable::Expired { not_after } => (
-                    format!("the certificate expired on {not_after}"),
-                    "get the current one: `privyseal keys fetch --context CONTEXT`",
-                ),
-                NotUsable::NotYetValid { not_before } => (
-                    format!("the certificate is not valid before {not_before}"),
-                    "compare this machine's clock with that of the cluster",
-                ),
-            };
-            CommandError::input(format!("{}: {what}", self.provenance)).hint(hint)
-        })
-    }
-}
-
-impl Provenance {
-    /// Says on stderr what was taken from where, if the command line does not say it already.
-    pub(crate) fn announce(&self) {
-        match self {
-            Self::Named { .. } => {}
-            Self::Published { server, publisher, serial, time } => {
-                speech::note(format_args!("cluster {}", Shown(server)));
-                speech::note(format_args!("list {serial} of {time}, signed by publisher {publisher}"));
-            }
-            Self::Served { server, service } => {
-                speech::note(format_args!("cluster {}", Shown(server)));
-                speech::warning(format_args!(
-                    "the Service {} gave the certificate, without a signature: compare the fingerprint",
-                    Shown(service)
-                ));
-            }
-        }
-    }
-}
-
-impl fmt::Display for Provenance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named { name } => Shown(name).fmt(f),
-            Self::Published { server, .. } | Self::Served { server, .. } => Shown(server).fmt(f),
-        }
-    }
-}
-
 /// More than any chain of certificates.
 const MAX_CERTIFICATE_BYTES: usize = 1 << 20;
 
@@ -241,7 +388,7 @@ const MAX_CERTIFICATE_BYTES: usize = 1 << 20;
 mod tests {
     use super::*;
 
-    fn origin(cert: &str) -> Result<KeyOrigin, String> {
+    fn origin(cert: &str) -> Result<Origin, String> {
         from_cert(cert).map_err(|error| error.reports()[0].0.clone())
     }
 
@@ -263,12 +410,12 @@ mod tests {
         ] {
             let origin = origin(cert);
             assert!(
-                matches!(origin, Ok(KeyOrigin::File(Source::File(found))) if found == Path::new(path)),
+                matches!(origin, Ok(Origin::File(Source::File(found))) if found == Path::new(path)),
                 "{cert}"
             );
         }
-        assert!(matches!(origin("-"), Ok(KeyOrigin::File(Source::Stdin))));
-        assert!(matches!(origin("https://a/b"), Ok(KeyOrigin::Url(url)) if url == "https://a/b"));
+        assert!(matches!(origin("-"), Ok(Origin::File(Source::Stdin))));
+        assert!(matches!(origin("https://a/b"), Ok(Origin::Url(url)) if url == "https://a/b"));
         for bad in ["http://a/b", "HTTP://a/b", "ftp://a/b", "file://host/a", "://"] {
             assert!(origin(bad).is_err(), "{bad}");
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!   command line ──clap──▶ commands::X::Args ──commands::X::run──▶ Result<(), CommandError> ──▶ exit status
 //!        input: files, stdin ──▶ manifest ──▶ seal ──▶ manifest ──▶ output: stdout, files
-//!        key_source: --cert, --context ──▶ SealingKey        key_files: --key ──▶ Keyring
+//!        key_source: --cert, --for, --context, rules ──▶ SealingKey        key_files: --key ──▶ Keyring
 //! ```
 //!
 //! This is the thin shell around the crates: it alone reads the clock, files, the terminal and the network. One file
@@ -12,6 +12,7 @@
 
 mod cluster;
 mod commands;
+mod config_file;
 mod documents;
 mod download;
 mod error;
@@ -20,6 +21,7 @@ mod key_files;
 mod key_source;
 mod output;
 mod speech;
+mod trust_file;
 mod values;
 
 use clap::Parser as _;

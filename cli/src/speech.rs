@@ -6,7 +6,7 @@
 use crate::error::{CommandError, ErrorKind};
 use clap::builder::styling::{AnsiColor, Effects, Style};
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
 
 /// Something that the person should know, and that changes nothing.
 pub(crate) fn note(text: impl Display) {
@@ -29,6 +29,30 @@ pub(crate) fn error(error: &CommandError) {
             say(HINT, "hint", hint);
         }
     }
+}
+
+/// Asks on the terminal, whatever stdin and stdout are; nothing if there is no terminal, or nobody to see it.
+pub(crate) fn confirm(question: &str) -> Option<bool> {
+    if !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let mut terminal = BufReader::new(terminal()?);
+    let mut stderr = anstream::stderr().lock();
+    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    terminal.read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+#[cfg(unix)]
+fn terminal() -> Option<impl Read> {
+    std::fs::File::open("/dev/tty").ok()
+}
+
+#[cfg(not(unix))]
+fn terminal() -> Option<impl Read> {
+    std::io::stdin().is_terminal().then(std::io::stdin)
 }
 
 fn say(style: Style, word: &str, text: impl Display) {

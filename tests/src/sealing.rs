@@ -56,10 +56,7 @@ impl Sealer {
 
 /// Runs the command line with a home and a kubeconfig of nobody.
 pub fn privyseal(args: &[&str], input: &str) -> Output {
-    run(
-        Command::new(tools::privyseal()).args(args).env_remove("KUBECONFIG").env("HOME", "/nonexistent"),
-        input,
-    )
+    run(Command::new(tools::privyseal()).args(args).env_remove("KUBECONFIG").env("HOME", "/proc"), input)
 }
 
 /// Runs a command with this standard input.

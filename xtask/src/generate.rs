@@ -1,6 +1,6 @@
 //! `cargo xtask generate`: the files that are made from other files, and the check that they were.
 //!
-//! The CRD comes from the Rust types, the plain manifest from the chart. They are committed, because people
+//! The CRD and the schema of the configuration come from the Rust types, the plain manifest from the chart. They are committed, because people
 //! install from them; the check makes sure that nobody edits them or forgets to make them again.
 
 use std::fs;
@@ -9,10 +9,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::prerequisites::{self, Need};
-use crate::workspace::Workspace;
+use crate::workspace::{Profile, Workspace};
 use crate::{go_tools, process};
 
-/// Make the generated files again: the CRD and deploy/install.yaml
+/// Make the generated files again: the CRD, the schema of .privyseal.yaml and deploy/install.yaml
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Write nothing; fail if a file is not as it would be made
@@ -34,6 +34,7 @@ struct Generated {
 /// In the order in which they are made: the chart holds the CRD.
 const GENERATED: &[Generated] = &[
     Generated { path: "charts/privyseal/crds/sealedsecrets.yaml", needs_helm: false, make: crd },
+    Generated { path: "docs/privyseal.schema.json", needs_helm: false, make: config_schema },
     Generated { path: "deploy/install.yaml", needs_helm: true, make: install },
 ];
 
@@ -96,15 +97,20 @@ fn each(quick: bool, mut one: impl FnMut(&Generated) -> Result<()>) -> Result<Ve
 }
 
 fn crd(workspace: &Workspace) -> Result<String> {
-    let yaml = process::output(&mut workspace.cargo(&[
-        "run",
-        "--quiet",
-        "--package",
-        "privyseal-manifest",
-        "--example",
-        "crd",
-    ]))?;
+    let yaml = example(workspace, "crd")?;
     Ok(format!("{}{yaml}", header("the types of the crate privyseal-manifest")))
+}
+
+fn config_schema(workspace: &Workspace) -> Result<String> {
+    example(workspace, "schema")
+}
+
+/// What an example of a crate prints. All examples of the workspace are built: one package alone would give its
+/// dependencies other features, and compile them once more.
+fn example(workspace: &Workspace, name: &str) -> Result<String> {
+    process::run(&mut workspace.cargo(&["build", "--quiet", "--workspace", "--examples", "--locked"]))?;
+    let program = workspace.programs(Profile::Dev).join("examples").join(name);
+    process::output(&mut workspace.command(program))
 }
 
 fn install(workspace: &Workspace) -> Result<String> {

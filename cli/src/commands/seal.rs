@@ -4,16 +4,17 @@ use super::{ManifestFormat, parse_name, parse_namespace, scope_parser};
 use crate::documents::{Input, Located, collect};
 use crate::error::CommandError;
 use crate::input::Source;
-use crate::key_source::KeyOptions;
+use crate::key_source::{Found, KeyOptions};
 use crate::output::{Content, Destination, Staged};
 use crate::values::ValueOptions;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::rsa::SealingKey;
 use privyseal_envelope::{Name, Namespace, Scope};
-use privyseal_manifest::{Document, DocumentError, Problem, SealedSecret, Secret, emit};
+use privyseal_manifest::{Document, DocumentError, Problem, SealedSecret, Secret, emit, names};
 use privyseal_seal::{BindingError, SealError, Sealing};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Seal Secrets, so that they can be committed
 ///
@@ -69,11 +70,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     // What is wrong with the command line is told before anything is read, and what cannot be read before a cluster
     // is asked.
-    let origin = args.key.origin()?;
     let sources = Source::from_arguments(&args.files)?;
     if args.in_place && sources.contains(&Source::Stdin) {
         return Err(CommandError::input("--in-place needs files; stdin (`-`) cannot be replaced"));
     }
+    let choices = sources
+        .iter()
+        .map(|source| args.key.choose(args.written_file(source)))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut batches = if args.values.are_given() {
         vec![Batch::from_values(args)?]
     } else {
@@ -82,10 +86,16 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     fill_in(&mut batches, args)?;
 
     let now = Timestamp::now();
-    let found = origin.find(now)?;
-    let key = found.usable_at(now)?;
-    let sealed = collect(batches.iter().map(|batch| batch.seal(key, args.scope)))?;
-    found.announce();
+    let mut finder = args.key.finder(now);
+    let found = collect(choices.iter().map(|choice| finder.find(&choice.origin)))?;
+    let sealed = collect(
+        batches
+            .iter()
+            .zip(&choices)
+            .zip(&found)
+            .map(|((batch, choice), found)| batch.seal(found.usable_at(now)?, args.scope, choice.scope)),
+    )?;
+    announce(&found);
     if args.in_place {
         replace_files(&batches, &sealed, args.output)
     } else {
@@ -93,6 +103,26 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             args.output.or(batches.first().map(|batch| batch.format)).unwrap_or(ManifestFormat::Yaml);
         let text = write(sealed.iter().flatten(), format);
         Destination::from_option(args.out_file.as_deref()).write(text.as_bytes(), Content::Public)
+    }
+}
+
+impl Args {
+    /// The file that a source is sealed into, or at least the one that it comes from: the rules go by it.
+    fn written_file<'a>(&'a self, source: &'a Source) -> Option<&'a Path> {
+        match (&self.out_file, source) {
+            (Some(file), _) if file != Path::new("-") => Some(file),
+            (_, Source::File(path)) => Some(path),
+            (_, Source::Stdin) => None,
+        }
+    }
+}
+
+/// Each key once.
+fn announce(found: &[Rc<Found>]) {
+    for (index, this) in found.iter().enumerate() {
+        if !found[..index].iter().any(|earlier| Rc::ptr_eq(earlier, this)) {
+            this.announce();
+        }
     }
 }
 
@@ -130,9 +160,17 @@ impl Batch {
         })
     }
 
-    fn seal(&self, key: &SealingKey, scope: Option<Scope>) -> Result<Vec<SealedSecret>, CommandError> {
-        let how = Sealing { key, scope, allow_empty: false };
+    /// `asked` is the command line's scope; `ruled` is for Secrets that name none.
+    fn seal(
+        &self,
+        key: &SealingKey,
+        asked: Option<Scope>,
+        ruled: Option<Scope>,
+    ) -> Result<Vec<SealedSecret>, CommandError> {
         collect(self.secrets.iter().map(|secret| {
+            let annotations = secret.object.metadata.annotations.as_ref();
+            let own = annotations.is_some_and(names::names_scope);
+            let how = Sealing { key, scope: asked.or(ruled.filter(|_| !own)), allow_empty: false };
             privyseal_seal::seal(&secret.object, &how).map_err(|error| cannot_seal(secret, &error))
         }))
     }

@@ -52,7 +52,13 @@ fn the_kubeconfigs_namespace_is_not_used() {
     has(&run.stdin(secret(None, Some("a"))).fails(2), &["metadata.namespace is missing"]);
     let run = scene.run("seal").env("KUBECONFIG", &kubeconfig);
     let error = run.stdin(secret(Some("ns"), Some("a"))).fails(2);
-    has(&error, &["no sealing key is given", "hint: give --cert FILE, or --context"]);
+    has(
+        &error,
+        &[
+            "no sealing key is given",
+            "hint: give --cert FILE, --for CLUSTER of the configuration, or --context",
+        ],
+    );
 }
 
 #[test]

@@ -69,14 +69,20 @@ pub(crate) fn future_key() -> &'static TestKey {
 /// A folder of its own with the certificate in `cert.pem` and the private key in `key.pem`.
 pub(crate) struct Scene {
     folder: TempDir,
+    home: TempDir,
 }
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        let scene = Self { folder: TempDir::new().unwrap() };
+        let scene = Self { folder: TempDir::new().unwrap(), home: TempDir::new().unwrap() };
         scene.file("cert.pem", &key().certificate);
         scene.file("key.pem", &key().private);
         scene
+    }
+
+    /// The home folder, which is empty at first.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -111,14 +117,14 @@ impl Scene {
     pub(crate) fn run_with<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_privyseal"));
         command.args(arguments);
-        Run::new(command, self.folder.path())
+        Run::new(command, self)
     }
 
     /// A run of a shell script in which `$PRIVYSEAL` is the binary.
     pub(crate) fn shell(&self, script: &str) -> Run {
         let mut command = Command::new("bash");
         command.args(["-c", script]);
-        Run::new(command, self.folder.path())
+        Run::new(command, self)
     }
 
     /// Seals `secret.yaml` with the test key into `sealed.yaml`.
@@ -136,12 +142,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn new(mut command: Command, folder: &Path) -> Self {
+    fn new(mut command: Command, scene: &Scene) -> Self {
         command
-            .current_dir(folder)
+            .current_dir(scene.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", "/nonexistent")
+            .env("HOME", scene.home())
             .env("PRIVYSEAL", env!("CARGO_BIN_EXE_privyseal"));
         Self { command, stdin: Vec::new() }
     }

@@ -12,6 +12,7 @@ mod harness;
 mod inspect;
 mod keys;
 mod seal;
+mod trust;
 mod unseal;
 mod url;
 mod values;

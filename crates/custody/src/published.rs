@@ -37,14 +37,15 @@ pub fn to_config_map(namespace: &str, published: &Published, sealing_pem: Option
 pub fn from_config_map(
     config_map: &ConfigMap,
 ) -> Result<(PublishedKeys, PublisherPublicKey), PublishedError> {
+    PublishedKeys::verify(&texts(config_map)?)
+}
+
+/// The list in a ConfigMap as it stands there, unchecked.
+pub fn texts(config_map: &ConfigMap) -> Result<Published, PublishedError> {
     let text = |item: &str| {
         config_map.data.as_ref().and_then(|data| data.get(item)).cloned().ok_or(PublishedError::Malformed)
     };
-    PublishedKeys::verify(&Published {
-        list: text(LIST)?,
-        signature: text(SIGNATURE)?,
-        publisher: text(PUBLISHER)?,
-    })
+    Ok(Published { list: text(LIST)?, signature: text(SIGNATURE)?, publisher: text(PUBLISHER)? })
 }
 
 /// Reads the ConfigMap of a cluster.

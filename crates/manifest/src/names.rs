@@ -44,6 +44,11 @@ pub fn scope_of(annotations: &BTreeMap<String, String>) -> Scope {
     }
 }
 
+/// Whether annotations say anything of the scope, be it `false`. Where they do not, it is strict by default only.
+pub fn names_scope(annotations: &BTreeMap<String, String>) -> bool {
+    annotations.contains_key(CLUSTER_WIDE) || annotations.contains_key(NAMESPACE_WIDE)
+}
+
 /// Makes annotations spell `scope` and no other.
 pub fn set_scope(annotations: &mut BTreeMap<String, String>, scope: Scope) {
     annotations.remove(CLUSTER_WIDE);

@@ -157,6 +157,8 @@ impl Story {
             .current_dir(self.work())
             .env("PATH", &self.search_path)
             .env("KUBECONFIG", &self.kubeconfig)
+            // The demo's clusters are not the user's.
+            .env("PRIVYSEAL_TRUST", self.folder.path().join("trust.yaml"))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
             .stdin(Stdio::null())

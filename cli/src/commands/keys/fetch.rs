@@ -6,6 +6,7 @@ use crate::key_source::KeyOptions;
 use crate::output::{Content, Destination};
 use crate::speech;
 use jiff::Timestamp;
+use privyseal_repo::KeyFile;
 use std::path::PathBuf;
 
 /// Fetch the certificate to seal with
@@ -21,8 +22,14 @@ use std::path::PathBuf;
 Examples:
   privyseal keys fetch --context prod > prod.pem
   privyseal keys fetch --context prod --controller-namespace kube-system --out-file prod.pem
+  privyseal keys fetch --for prod-eu --published --out-file .privyseal/prod-eu.keys
   privyseal keys fetch --cert https://keys.example.com/prod.pem --out-file prod.pem")]
 pub(super) struct Args {
+    /// Write the signed list of all sealing keys instead, as a file that a repository can hold: `keys` of a cluster in
+    /// the configuration
+    #[arg(long)]
+    published: bool,
+
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     out_file: Option<PathBuf>,
@@ -33,10 +40,21 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let now = Timestamp::now();
-    let found = args.key.origin()?.find(now)?;
+    let choice = args.key.choose(args.out_file.as_deref())?;
+    let found = args.key.finder(now).find_live(&choice.origin)?;
     found.usable_at(now)?;
     found.provenance.announce();
     speech::note(describe(&found.certificate));
-    Destination::from_option(args.out_file.as_deref())
-        .write(found.certificate.to_pem().as_bytes(), Content::Public)
+    let text = match (&found.published, args.published) {
+        (Some(published), true) => KeyFile(published.clone()).to_text(),
+        (None, true) => {
+            return Err(CommandError::failed(format!(
+                "{}: it publishes no signed list of keys",
+                found.provenance
+            ))
+            .hint("without --published you get the certificate, which a repository can hold too"));
+        }
+        (_, false) => found.certificate.to_pem(),
+    };
+    Destination::from_option(args.out_file.as_deref()).write(text.as_bytes(), Content::Public)
 }

@@ -1,0 +1,173 @@
+//! The trust file of whoever seals, and the question at first use.
+//!
+//! `privyseal_repo::Trust` decides; this finds the file, asks the person, and writes down the answer.
+
+use crate::config_file::parse;
+use crate::error::{CommandError, Shown};
+use crate::input::Source;
+use crate::output::{Content, Staged};
+use crate::speech;
+use privyseal_envelope::Fingerprint;
+use privyseal_repo::{Evidence, Judgement, Subject, Trust};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Options about trust.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Trust")]
+pub(crate) struct TrustOptions {
+    /// The trust file, which pins the keys of each cluster; it must lie outside the repository
+    /// [default: ~/.config/privyseal/trust.yaml]
+    #[arg(long, value_name = "FILE", env = "PRIVYSEAL_TRUST", hide_env_values = true)]
+    trust: Option<PathBuf>,
+
+    /// Trust a cluster that is not in the trust file yet, if this is its fingerprint. May be repeated
+    #[arg(long, value_name = "FINGERPRINT")]
+    yes_trust: Vec<Fingerprint>,
+}
+
+/// What is trusted, and where that is written.
+pub(crate) struct TrustFile<'a> {
+    options: &'a TrustOptions,
+    /// None if there is no home.
+    file: Option<PathBuf>,
+    trust: Trust,
+}
+
+impl TrustOptions {
+    /// Reads the trust file. One that is not there holds nothing.
+    pub(crate) fn open(&self) -> Result<TrustFile<'_>, CommandError> {
+        let file = self.trust.clone().or_else(default_file);
+        let trust = match &file {
+            Some(path) if path.symlink_metadata().is_ok() => {
+                parse(path, &Source::File(path.clone()).read_at_most(MAX_BYTES)?, Trust::parse)?
+            }
+            _ => Trust::default(),
+        };
+        Ok(TrustFile { options: self, file, trust })
+    }
+}
+
+impl TrustFile<'_> {
+    /// A trust file in the repository that it is to guard against guards nothing.
+    pub(crate) fn must_be_outside(&self, repository: &Path) -> Result<(), CommandError> {
+        let Some(file) = self.file.as_deref().and_then(|file| fs::canonicalize(file).ok()) else {
+            return Ok(());
+        };
+        match fs::canonicalize(repository).is_ok_and(|repository| file.starts_with(repository)) {
+            false => Ok(()),
+            true => Err(CommandError::input(format!(
+                "{}: the trust file lies in the repository, where a pull request can change it",
+                Shown(&file.to_string_lossy())
+            ))
+            .hint("keep it outside, for example in a protected variable of the CI")),
+        }
+    }
+
+    /// Lets keys pass that are pinned, or that somebody decides to trust now. `origin` says where they come from.
+    pub(crate) fn decide(
+        &mut self,
+        subject: &Subject,
+        evidence: Evidence,
+        origin: &str,
+    ) -> Result<(), CommandError> {
+        let shown = subject.to_string();
+        let (name, origin) = (Shown(&shown), Shown(origin));
+        match (self.trust.judge(subject, &evidence), subject) {
+            (Judgement::Trusted { newer: false }, _) => Ok(()),
+            (Judgement::Trusted { newer: true }, _) => {
+                self.remember(subject, evidence, false);
+                Ok(())
+            }
+            // The kubeconfig vouches for the connection, and the command line names the context.
+            (Judgement::Unknown, Subject::Context(_)) => {
+                speech::note(format_args!("{name}: first use, with {evidence}"));
+                self.remember(subject, evidence, false);
+                Ok(())
+            }
+            (Judgement::Unknown, Subject::Cluster(_)) => {
+                self.ask(&name, evidence, &origin)?;
+                self.remember(subject, evidence, true);
+                Ok(())
+            }
+            (Judgement::Changed { pinned }, _) => Err(CommandError::failed(format!(
+                "{origin}: {name} has {evidence}, but {pinned} is trusted. Somebody may be giving you a key of their own"
+            ))
+            .hint(format!(
+                "ask somebody who knows the cluster; if its key did change, remove {name} from {}",
+                self.name()
+            ))),
+            (Judgement::Outdated { newest }, _) => Err(CommandError::failed(format!(
+                "{origin}: the list of keys of {name} is older than list {newest}, which was seen before: \
+                 a key in it may have leaked since"
+            ))
+            .hint("get the current list: `privyseal keys fetch --published`")),
+        }
+    }
+
+    fn ask(&self, name: &Shown<'_>, evidence: Evidence, origin: &Shown<'_>) -> Result<(), CommandError> {
+        let fingerprint = evidence.fingerprint();
+        if self.options.yes_trust.contains(&fingerprint) {
+            return Ok(());
+        }
+        let question = format!(
+            "{origin}: {name} is not in {}. It has {evidence}.\n\
+             Compare that with somebody who knows the cluster. Do you trust it?",
+            self.name()
+        );
+        match speech::confirm(&question) {
+            Some(true) => Ok(()),
+            Some(false) => Err(CommandError::failed(format!("{name}: not trusted; nothing was sealed"))),
+            None => Err(CommandError::failed(format!("{origin}: {name} is not in {}. It has {evidence}", self.name()))
+                .hint(format!(
+                    "compare the fingerprint with somebody who knows the cluster, then add `--yes-trust {fingerprint}`"
+                ))),
+        }
+    }
+
+    /// A decision that cannot be kept has to be made again; that is no reason to fail.
+    fn remember(&mut self, subject: &Subject, pin: Evidence, decided: bool) {
+        self.trust.pin(subject.clone(), pin);
+        let Some(file) = &self.file else { return };
+        let text = self.trust.to_text();
+        let written = make_folder(file).map_err(|error| error.to_string()).and_then(|()| {
+            let staged = Staged::new(file, text.as_bytes(), Content::Secret).and_then(Staged::commit);
+            staged.map_err(|error| {
+                error.reports().first().map_or_else(String::new, |(message, _)| message.clone())
+            })
+        });
+        match written {
+            Ok(()) if decided => {
+                speech::note(format_args!("{} is pinned in {}", Shown(&subject.to_string()), self.name()))
+            }
+            Err(reason) if decided => speech::warning(format_args!(
+                "the decision could not be written down and will have to be made again: {reason}"
+            )),
+            _ => {}
+        }
+    }
+
+    fn name(&self) -> String {
+        match &self.file {
+            Some(file) => Shown(&file.to_string_lossy()).to_string(),
+            None => "the trust file".to_owned(),
+        }
+    }
+}
+
+fn default_file() -> Option<PathBuf> {
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = config.or_else(|| Some(std::env::home_dir()?.join(".config")))?;
+    Some(config.join("privyseal").join("trust.yaml"))
+}
+
+fn make_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) => fs::create_dir_all(folder),
+        None => Ok(()),
+    }
+}
+
+/// More than any trust file.
+const MAX_BYTES: usize = 1 << 20;
