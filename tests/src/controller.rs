@@ -24,6 +24,7 @@ pub use metrics::Metrics;
 pub use release::{Chart, Release, ReleaseOptions};
 
 use crate::fault_proxy::FaultProxy;
+use crate::image::Image;
 use crate::kubeconfig::Server;
 use crate::process::{self, Process};
 use crate::{ports, scratch, tools};
@@ -41,8 +42,10 @@ pub enum Program {
     Privyseal,
     /// The peer's, ready when `/healthz` answers; it knows no other sign, and no other configuration than a pod's.
     Peer,
-    /// Ours from another place, such as an unpacked image.
+    /// Ours from another place.
     At(PathBuf),
+    /// Ours out of its image, with nothing of this machine but the kernel; always configured as a pod.
+    Image(Image),
 }
 
 /// How a controller is started.
@@ -51,6 +54,7 @@ pub struct ControllerOptions {
     program: Program,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    without_env: Vec<String>,
     in_cluster: bool,
     through: Option<Server>,
     pod_name: Option<String>,
@@ -73,6 +77,12 @@ impl ControllerOptions {
     /// One more environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without an environment variable that the chart or the harness gives.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.without_env.push(name.to_owned());
         self
     }
 
@@ -138,16 +148,19 @@ impl Controller {
             namespace: release.namespace().to_owned(),
             token: release.token().await,
         };
-        let program = match &options.program {
-            Program::Privyseal => tools::privyseal_controller(),
-            Program::Peer => tools::peer_controller(),
-            Program::At(path) => path.clone(),
+        let mut command = match &options.program {
+            Program::Privyseal => {
+                configured(&tools::privyseal_controller(), &account, &home, options.in_cluster)
+            }
+            Program::Peer => account.command(&tools::peer_controller(), &home),
+            Program::At(path) => configured(path, &account, &home, options.in_cluster),
+            Program::Image(image) => account.command_in(image, &home),
         };
-        let mut command = configured(&program, &account, &home, options.in_cluster || options.is_peer());
         command.args(flags(release, &options, port, metrics_port));
         command.env("POD_NAMESPACE", release.namespace()).env("POD_NAME", &pod_name);
         command.envs(release.env().iter().map(|(name, value)| (name, value)));
         command.envs(options.env.iter().map(|(name, value)| (name, value)));
+        options.without_env.iter().for_each(|name| _ = command.env_remove(name));
 
         let log = home.join("log");
         let ready_path = if options.is_peer() { "/healthz" } else { "/readyz" };

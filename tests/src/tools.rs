@@ -43,6 +43,14 @@ pub fn privyseal_controller() -> PathBuf {
     binary("privyseal-controller")
 }
 
+/// The image of the controller, as an OCI layout of the same program as [`privyseal_controller`].
+pub fn image() -> PathBuf {
+    let marker = binary_or("image/oci-layout", |reason| {
+        format!("{reason}\nor, for the image alone: cargo xtask image --profile dev --out TARGET/debug/image")
+    });
+    marker.parent().map(Path::to_path_buf).unwrap_or(marker)
+}
+
 /// The root of the repository, for charts and examples.
 ///
 /// Cargo says at run time where the package lies. What it said when this was compiled may be another checkout: those
@@ -67,8 +75,12 @@ fn tool(name: &str) -> PathBuf {
 }
 
 fn binary(name: &str) -> PathBuf {
+    binary_or(name, |reason| reason)
+}
+
+fn binary_or(name: &str, say: impl FnOnce(String) -> String) -> PathBuf {
     locate(name, BIN_VARIABLE, env::var_os(BIN_VARIABLE).map(PathBuf::from), profile_folder())
-        .unwrap_or_else(|reason| panic!("{reason}"))
+        .unwrap_or_else(|reason| panic!("{}", say(reason)))
 }
 
 /// `TARGET/debug`, seen from a test binary in `TARGET/debug/deps`.

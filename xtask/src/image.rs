@@ -9,7 +9,7 @@ mod oci;
 mod rootfs;
 
 use std::fs;
-use std::path::{self, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -35,18 +35,16 @@ pub(crate) struct Args {
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     prerequisites::check(workspace, &[Need::Rust, Need::C, Need::Ldd])?;
-    process::run(&mut workspace.cargo(&[
-        "build",
-        "--locked",
-        "--package",
-        CONTROLLER,
-        "--profile",
-        args.profile.name(),
-    ]))?;
-    let program = workspace.programs(args.profile).join(CONTROLLER);
-    let files = RootFs::around(&program)?;
+    let what: &[&str] = match args.profile {
+        // What is shipped has no feature that only a neighbour of it asks for.
+        Profile::Release => &["--package", CONTROLLER],
+        // The very program that the tests run: with less, dependencies would get other features.
+        Profile::Dev => &["--workspace", "--all-targets"],
+    };
+    let mut build = workspace.cargo(&["build", "--locked", "--profile", args.profile.name()]);
+    process::run(build.args(what))?;
     if let Some(folder) = &args.rootfs {
-        files.write_to(folder)?;
+        RootFs::around(&program(workspace, args.profile))?.write_to(folder)?;
         println!("files: {}", folder.display());
         return Ok(());
     }
@@ -54,12 +52,27 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         Some(folder) => path::absolute(folder).context("--out")?,
         None => workspace.target().join("image"),
     };
-    let image = oci::write_layout(&files, &meta(workspace), &out)?;
+    write(workspace, args.profile, &out)
+}
+
+/// The image for the end-to-end tests, of the program that was built for them, where they look for it.
+pub(crate) fn write_for_tests(workspace: &Workspace) -> Result<()> {
+    write(workspace, Profile::Dev, &workspace.programs(Profile::Dev).join("image"))
+}
+
+/// Writes the layout around a program that was built before, and says what became of it.
+fn write(workspace: &Workspace, profile: Profile, out: &Path) -> Result<()> {
+    let program = program(workspace, profile);
+    let image = oci::write_layout(&RootFs::around(&program)?, &meta(workspace), out)?;
     println!("image:  {} ({})", out.display(), image.reference);
     println!("digest: {}", image.digest);
     println!("size:   {} compressed", mebibytes(image.layer_size));
     println!("binary: {}", mebibytes(fs::metadata(&program)?.len()));
     Ok(())
+}
+
+fn program(workspace: &Workspace, profile: Profile) -> PathBuf {
+    workspace.programs(profile).join(CONTROLLER)
 }
 
 fn meta(workspace: &Workspace) -> Meta {

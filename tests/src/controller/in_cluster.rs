@@ -3,11 +3,12 @@
 //! Programs find it in two variables and in three files below `/var/run/secrets/kubernetes.io/serviceaccount`, a path
 //! that the peer's controller knows alone. So the program gets a mount namespace of its own in which the files are
 //! there, and in which nobody else sees them. Root needs only that; everybody else a user namespace around it, in
-//! which they are root.
+//! which they are root. A program that runs from an [`Image`] gets them at the same place below the image's root.
 
 use std::path::Path;
 use std::process::Command;
 
+use crate::image::Image;
 use crate::kubeconfig::{Server, write_private};
 use crate::process;
 
@@ -18,6 +19,9 @@ pub struct Account {
     pub(crate) namespace: String,
     pub(crate) token: String,
 }
+
+/// Where a pod finds its account.
+const FILES: &str = "var/run/secrets/kubernetes.io/serviceaccount";
 
 /// `$1` is the folder that the program sees as `/var/run`, the rest is the program. The whole folder is covered, since
 /// who is root only in a user namespace can make none in the real one. `setpriv` comes again, because the kernel takes
@@ -30,18 +34,34 @@ impl Account {
     /// them later is seen by the program, as a kubelet renews a token.
     pub(crate) fn command(&self, program: &Path, home: &Path) -> Command {
         let run = home.join("run");
-        let files = run.join("secrets/kubernetes.io/serviceaccount");
-        std::fs::create_dir_all(&files).unwrap_or_else(|error| panic!("{}: {error}", files.display()));
-        write_private(&files.join("token"), self.token.as_bytes());
-        write_private(&files.join("ca.crt"), self.server.ca_pem.as_bytes());
-        write_private(&files.join("namespace"), self.namespace.as_bytes());
+        self.write_files(&run.join("secrets/kubernetes.io/serviceaccount"));
 
         let mut command = process::hermetic(Path::new("unshare"), home);
         let namespaces = if rustix::process::geteuid().is_root() { "-m" } else { "-Urm" };
         command.args([namespaces, "sh", "-c", ENTER, "enter"]).arg(&run).arg(program);
+        self.point(&mut command);
+        command
+    }
+
+    /// What the image starts, as a pod of this account: the image's files, the account's, and no others.
+    pub(crate) fn command_in(&self, image: &Image, home: &Path) -> Command {
+        let files = home.join("account");
+        self.write_files(&files);
+        let mut command = image.command(&[(&files, FILES)], home);
+        self.point(&mut command);
+        command
+    }
+
+    fn write_files(&self, folder: &Path) {
+        std::fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        write_private(&folder.join("token"), self.token.as_bytes());
+        write_private(&folder.join("ca.crt"), self.server.ca_pem.as_bytes());
+        write_private(&folder.join("namespace"), self.namespace.as_bytes());
+    }
+
+    fn point(&self, command: &mut Command) {
         let (host, port) = self.server.host_and_port();
         command.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
-        command
     }
 }
 

@@ -10,6 +10,7 @@ use super::tally::Tally;
 use super::targets;
 use crate::generate::{self, CHART, NAMESPACE, RELEASE};
 use crate::go_tools;
+use crate::image;
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Lines};
 use crate::workspace::{Profile, Workspace};
@@ -251,6 +252,7 @@ impl<'a> Run<'a> {
     fn e2e(&mut self) -> Result<String> {
         self.go_tools()?;
         self.cargo(&["build", "--workspace", "--all-targets", "--locked"])?;
+        image::write_for_tests(self.workspace)?;
         let families = targets::tests(self.workspace, |package| package == E2E)?;
         self.cargo_test(&families, &["--test-threads", E2E_THREADS])
     }
