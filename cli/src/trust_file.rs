@@ -139,7 +139,7 @@ impl TrustFile<'_> {
         });
         match written {
             Ok(()) if decided => {
-                speech::note(format_args!("{} is pinned in {}", Shown(&subject.to_string()), self.name()))
+                speech::note(format_args!("{} is pinned in {}", Shown(&subject.to_string()), self.name()));
             }
             Err(reason) if decided => speech::warning(format_args!(
                 "the decision could not be written down and will have to be made again: {reason}"
