@@ -13,13 +13,52 @@ use privyseal_custody::published;
 use privyseal_envelope::{Name, Namespace};
 use privyseal_keys::{Certificate, Published, PublishedKeys, PublisherPublicKey};
 use privyseal_repo::Evidence;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The Service of the peer's controller, and of ours where it takes its place.
-pub(crate) const DEFAULT_CONTROLLER_NAME: &str = "sealed-secrets-controller";
+const DEFAULT_CONTROLLER_NAME: &str = "sealed-secrets-controller";
 const DEFAULT_NAMESPACE: &str = "privyseal";
 const PEER_NAMESPACE: &str = "kube-system";
+
+/// Options that name a cluster and its controller.
+#[derive(clap::Args)]
+pub(crate) struct ConnectionOptions {
+    /// Ask the cluster of this kubeconfig context. The current context is never used unless it is named here
+    #[arg(long, value_name = "CONTEXT")]
+    context: Option<String>,
+
+    /// The kubeconfig that has the context [default: $KUBECONFIG, or ~/.kube/config]
+    #[arg(long, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The controller's namespace [default: privyseal; kube-system for the controller of sealed-secrets]
+    #[arg(long, value_name = "NAMESPACE", requires = "context", value_parser = crate::commands::parse_namespace)]
+    controller_namespace: Option<Namespace>,
+
+    /// The controller's Service, for a controller that publishes no signed list of keys
+    /// [default: sealed-secrets-controller]
+    #[arg(long, value_name = "NAME", requires = "context", value_parser = crate::commands::parse_name)]
+    controller_name: Option<Name>,
+}
+
+impl ConnectionOptions {
+    /// The cluster, if one is named.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        let Self { context, kubeconfig, controller_namespace, controller_name } = self;
+        Some(Connection {
+            context: context.clone()?,
+            kubeconfig: kubeconfig.clone(),
+            controller_namespace: controller_namespace.clone(),
+            controller_name: controller_name.clone(),
+        })
+    }
+
+    /// The kubeconfig, if not the usual one.
+    pub(crate) fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref()
+    }
+}
 
 /// Which cluster, and where its controller is.
 #[derive(Clone, PartialEq)]
@@ -30,8 +69,8 @@ pub(crate) struct Connection {
     pub(crate) kubeconfig: Option<PathBuf>,
     /// The controller's namespace, if not the usual one.
     pub(crate) controller_namespace: Option<Namespace>,
-    /// The controller's Service.
-    pub(crate) controller_name: Name,
+    /// The controller's Service, if not the usual one.
+    pub(crate) controller_name: Option<Name>,
 }
 
 /// What a cluster gave. Whether it may be sealed to is for trust and for its dates to say.
@@ -135,7 +174,7 @@ async fn ask_service(
     server: String,
 ) -> Result<Answer, CommandError> {
     let namespace = connection.controller_namespace.as_ref().map_or(PEER_NAMESPACE, Namespace::as_str);
-    let name = connection.controller_name.as_str();
+    let name = connection.controller_name.as_ref().map_or(DEFAULT_CONTROLLER_NAME, Name::as_str);
     let service = format!("{namespace}/{name}");
     let what = format!("the Service {service}");
     let hint = "name the controller with --controller-namespace and --controller-name";

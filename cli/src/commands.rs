@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod completion;
+mod init;
 mod inspect;
 mod keys;
 mod seal;
@@ -37,6 +38,7 @@ enum Command {
     Unseal(unseal::Args),
     Inspect(inspect::Args),
     Keys(keys::Args),
+    Init(init::Args),
     Completion(completion::Args),
 }
 
@@ -48,6 +50,7 @@ impl Cli {
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Keys(args) => keys::run(args),
+            Command::Init(args) => init::run(args),
             Command::Completion(args) => completion::run(args),
         }
     }

@@ -83,6 +83,13 @@ pub(crate) fn parse<T>(
     })
 }
 
+/// The root of the repository that the command runs in; outside of one, the folder itself.
+pub(crate) fn repository_root() -> Result<PathBuf, CommandError> {
+    let folder = std::env::current_dir().and_then(fs::canonicalize);
+    let folder = folder.map_err(|error| cannot_read(".", &error))?;
+    Ok(within_repository(&folder).last().unwrap_or(&folder).to_owned())
+}
+
 /// The folder that a file is in or will be in, links resolved: a link does not carry a file into another repository.
 fn folder_of(file: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(file).ok()?;

@@ -12,7 +12,7 @@ mod found;
 
 pub(crate) use found::{Found, Provenance};
 
-use crate::cluster::{self, Connection};
+use crate::cluster::{self, Connection, ConnectionOptions};
 use crate::config_file::Configuration;
 use crate::download;
 use crate::error::{CommandError, Shown};
@@ -31,38 +31,19 @@ use url::Url;
 #[command(next_help_heading = "Sealing key")]
 pub(crate) struct KeyOptions {
     /// The cluster's certificate: a file, or an https:// or file:// URL
-    #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["cluster", "context"])]
+    #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
     cert: Option<String>,
 
     /// A cluster of the configuration, whatever its rules say
     #[arg(long = "for", id = "cluster", value_name = "CLUSTER", conflicts_with = "context")]
     cluster: Option<String>,
 
-    /// Ask the cluster of this kubeconfig context. The current context is never used unless it is named here
-    #[arg(long, value_name = "CONTEXT")]
-    context: Option<String>,
-
     /// The configuration, if it is not the .privyseal.yaml of the file's repository
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The kubeconfig that has the context [default: $KUBECONFIG, or ~/.kube/config]
-    #[arg(long, value_name = "PATH", conflicts_with = "cert")]
-    kubeconfig: Option<PathBuf>,
-
-    /// The controller's namespace [default: privyseal; kube-system for the controller of sealed-secrets]
-    #[arg(long, value_name = "NAMESPACE", requires = "context", value_parser = crate::commands::parse_namespace)]
-    controller_namespace: Option<privyseal_envelope::Namespace>,
-
-    /// The controller's Service, for a controller that publishes no signed list of keys
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "context",
-        default_value = cluster::DEFAULT_CONTROLLER_NAME,
-        value_parser = crate::commands::parse_name
-    )]
-    controller_name: privyseal_envelope::Name,
+    #[command(flatten)]
+    cluster_options: ConnectionOptions,
 
     #[command(flatten)]
     trust: TrustOptions,
@@ -107,7 +88,7 @@ impl KeyOptions {
     /// What is asked for, for a file that is to be written; none if there is none. Reads the configuration and nothing
     /// else.
     pub(crate) fn choose(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
-        let origin = match (&self.cert, &self.cluster, &self.context) {
+        let origin = match (&self.cert, &self.cluster, self.cluster_options.connection()) {
             (Some(cert), _, _) => from_cert(cert)?,
             (None, Some(name), _) => {
                 let configuration = self.configuration(file)?.ok_or_else(|| {
@@ -116,7 +97,7 @@ impl KeyOptions {
                 })?;
                 self.configured(&configuration, name, "--for".to_owned())?
             }
-            (None, None, Some(context)) => Origin::Context(self.connection(context)),
+            (None, None, Some(connection)) => Origin::Context(connection),
             (None, None, None) => return self.by_rule(file),
         };
         Ok(Choice { origin, scope: None })
@@ -181,17 +162,8 @@ impl KeyOptions {
             cluster: cluster.clone(),
             folder: configuration.folder.clone(),
             because,
-            kubeconfig: self.kubeconfig.clone(),
+            kubeconfig: self.cluster_options.kubeconfig().map(Path::to_owned),
         })))
-    }
-
-    fn connection(&self, context: &str) -> Connection {
-        Connection {
-            context: context.to_owned(),
-            kubeconfig: self.kubeconfig.clone(),
-            controller_namespace: self.controller_namespace.clone(),
-            controller_name: self.controller_name.clone(),
-        }
     }
 
     /// Finds keys, each once.
@@ -252,15 +224,11 @@ impl KeyFinder<'_> {
                 Shown(because)
             )));
         };
-        let default_name = || privyseal_envelope::Name::parse(cluster::DEFAULT_CONTROLLER_NAME);
         let connection = Connection {
             context: context.clone(),
             kubeconfig: kubeconfig.clone(),
             controller_namespace: cluster.controller_namespace.clone(),
-            controller_name: match &cluster.controller_name {
-                Some(name) => name.clone(),
-                None => default_name().map_err(CommandError::failed)?,
-            },
+            controller_name: cluster.controller_name.clone(),
         };
         let answer = cluster::ask(&connection)?;
         let origin = answer.server().to_owned();

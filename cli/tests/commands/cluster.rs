@@ -208,3 +208,58 @@ fn kubeconfigs_that_cannot_be_used_show_no_token() {
     scene.file("config", config);
     has(&cluster.fails("keys fetch --context prod", 1), &["no credentials for the cluster"]);
 }
+
+#[test]
+fn init_writes_what_seal_then_goes_by() {
+    let (config_map, publisher) = published(&[&key().certificate], &[]);
+    let cluster = Cluster::new(api_server(BTreeMap::from([(CONFIG_MAP, (200, config_map.to_string()))])));
+    let scene = &cluster.scene;
+    std::fs::create_dir_all(scene.path(".git")).unwrap();
+    let nothing = scene.names();
+    has(&cluster.fails("init --context prod", 1), &[&publisher, "clusters.prod is not in"]);
+    assert_eq!(scene.names(), nothing);
+    let trusted = format!("init --context prod --yes-trust {publisher}");
+    has(&cluster.fails(&format!("{trusted} --path ["), 2), &["--path: "]);
+    let done = cluster.run(&trusted);
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    has(&done.stderr, &["commit .privyseal.yaml and .privyseal/prod.keys"]);
+    has(
+        &scene.read(".privyseal.yaml"),
+        &["keys: .privyseal/prod.keys", "context: \"prod\"", "- path: \"**\""],
+    );
+
+    // Without the cluster, and from any folder below.
+    let sealed = scene.run("seal secret.yaml");
+    scene.file("secret.yaml", secret(Some("ns"), Some("a")));
+    has(&sealed.succeeds().stdout, &[&key().key_id]);
+    has(&cluster.fails(&trusted, 1), &["there is a configuration already"]);
+    has(&cluster.fails("init", 2), &["no cluster is given"]);
+    has(
+        &cluster.fails("init --context a/b", 2),
+        &["a/b: not the name of a cluster", "hint: give a shorter one"],
+    );
+}
+
+#[test]
+fn init_takes_a_certificate_where_nothing_is_published() {
+    let cluster = Cluster::new(api_server(BTreeMap::from([
+        (SERVICE, (200, service())),
+        (CERTIFICATE, (200, key().certificate.clone())),
+    ])));
+    let done = cluster.run(&format!("init --context prod --name old --yes-trust {}", key().fingerprint));
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    assert_eq!(cluster.scene.read(".privyseal/old.pem"), key().certificate);
+    has(&cluster.scene.read(".privyseal.yaml"), &["\"old\":", "certificate: .privyseal/old.pem"]);
+    cluster.scene.file("secret.yaml", secret(Some("ns"), Some("a")));
+    cluster.scene.run("seal secret.yaml").succeeds();
+}
+
+#[test]
+fn another_cluster_under_the_same_context_is_noticed() {
+    let answers = |publisher: Value| BTreeMap::from([(CONFIG_MAP, (200, publisher.to_string()))]);
+    let first = Cluster::new(api_server(answers(published(&[&key().certificate], &[]).0)));
+    assert_eq!(first.run("seal --context prod").status, Some(0));
+    let other = Cluster::new(api_server(answers(published(&[&other_key().certificate], &[]).0)));
+    std::fs::copy(other.scene.path("config"), first.scene.path("config")).unwrap();
+    has(&first.fails("seal --context prod", 1), &["contexts.prod has publisher", "is trusted"]);
+}
