@@ -34,9 +34,10 @@ pub(crate) async fn run(
     let (mut elector, leadership) =
         Elector::new(replica.client.clone(), &replica.config.namespace, &replica.config.identity);
     let (stopping, stopped) = watch::channel(false);
+    let (closing, closed) = watch::channel(false);
 
-    let mut tasks = JoinSet::new();
-    replica.serve(&mut tasks, listeners);
+    let (mut tasks, mut servers) = (JoinSet::new(), JoinSet::new());
+    replica.serve(&mut servers, listeners, &closed);
     replica.follow(&mut tasks);
     let mut lead = tokio::spawn(replica.clone().lead(leadership, stopped));
 
@@ -45,6 +46,7 @@ pub(crate) async fn run(
         () = elector.run() => Ok(()),
         ended = &mut lead => Err(AppError::TaskEnded { panicked: ended.is_err() }),
         ended = tasks.join_next() => Err(AppError::TaskEnded { panicked: ended.is_some_and(|task| task.is_err()) }),
+        ended = servers.join_next() => Err(AppError::TaskEnded { panicked: ended.is_some_and(|task| task.is_err()) }),
     };
     tracing::info!("stopping");
     stopping.send_replace(true);
@@ -62,6 +64,9 @@ pub(crate) async fn run(
         tracing::warn!("not all work ended in time; what is unfinished is done by the next leader");
     }
     let _ = tokio::time::timeout(DRAIN, elector.release()).await;
+    // Health and metrics are answered to the end.
+    closing.send_replace(true);
+    servers.join_all().await;
     result
 }
 
@@ -93,16 +98,17 @@ impl Replica {
         }
     }
 
-    fn serve(&self, tasks: &mut JoinSet<()>, (public, metrics): (TcpListener, TcpListener)) {
+    fn serve(
+        &self,
+        servers: &mut JoinSet<()>,
+        (public, metrics): (TcpListener, TcpListener),
+        closed: &watch::Receiver<bool>,
+    ) {
         let served = Served { keys: self.store.subscribe(), synced: self.synced.clone() };
         for (listener, router) in
             [(public, http::public(served)), (metrics, http::metrics(self.metrics.clone()))]
         {
-            tasks.spawn(async move {
-                if let Err(error) = axum::serve(listener, router).await {
-                    tracing::error!(%error, "the HTTP server ended");
-                }
-            });
+            servers.spawn(http::serve(listener, router, http::Limits::default(), closed.clone()));
         }
     }
 

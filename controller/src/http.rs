@@ -1,7 +1,12 @@
 //! What strangers may ask: health, readiness, the certificate; metrics on a port of their own.
 //!
 //! Every route answers GET and HEAD only, reads no body and does no work that grows with the request. There is no
-//! limit to key on what a client claims to be, because nothing here costs anything.
+//! limit to key on what a client claims to be, because nothing here costs anything; what connections cost is bounded
+//! in [`server`].
+
+mod server;
+
+pub(crate) use server::{Limits, serve};
 
 use crate::keystore::Held;
 use crate::metrics::Metrics;
