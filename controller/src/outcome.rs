@@ -2,41 +2,69 @@
 
 use privyseal_envelope::KeyId;
 
-/// Why an object is in the state that it is in. The words are part of the interface: people alert on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
+/// One row for each reason. All that is known of a reason follows from its row, so none can be left out anywhere.
+macro_rules! reasons {
+    ($($(#[$meaning:meta])+ $reason:ident: $class:ident,)+) => {
+        /// Why an object is in the state that it is in. The words are part of the interface: people alert on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Reason {
+            $($(#[$meaning])+ $reason,)+
+        }
+
+        impl Reason {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$reason,)+];
+
+            /// The word itself.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => stringify!($reason),)+
+                }
+            }
+
+            /// What happens next.
+            pub(crate) const fn class(self) -> Class {
+                match self {
+                    $(Self::$reason => Class::$class,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// The Secret is what the SealedSecret asks for.
-    Unsealed,
+    Unsealed: Done,
     /// A value does not open with any key; why is not known.
-    NotOpened,
+    NotOpened: Stalled,
     /// A value is not base64, an item's name is none, or the object lacks a name.
-    Malformed,
+    Malformed: Stalled,
     /// The object is not a SealedSecret that this release understands.
-    InvalidObject,
+    InvalidObject: Stalled,
     /// It would take more private operations than one object may cost.
-    TooExpensive,
+    TooExpensive: Stalled,
     /// It uses `spec.template.data`.
-    TemplateUnsupported,
+    TemplateUnsupported: Stalled,
     /// It uses the deprecated `spec.data`.
-    LegacyDataUnsupported,
+    LegacyDataUnsupported: Stalled,
     /// The template asks for a type, label, annotation or name that is refused.
-    Refused,
+    Refused: Stalled,
     /// A Secret of that name exists and belongs to somebody else.
-    TargetNotOwned,
+    TargetNotOwned: Stalled,
     /// The Secret is immutable and would have to change.
-    TargetImmutable,
+    TargetImmutable: Stalled,
     /// The Secret has another type, which the API server never changes.
-    TargetTypeDiffers,
+    TargetTypeDiffers: Stalled,
     /// The API server finds the Secret invalid.
-    TargetInvalid,
+    TargetInvalid: Stalled,
     /// The Secret belongs to an earlier SealedSecret of the same name and is about to be collected.
-    TargetBeingCollected,
+    TargetBeingCollected: Retry,
     /// There is no opening key.
-    NoKeys,
+    NoKeys: Retry,
     /// The API server forbids what is needed.
-    Forbidden,
+    Forbidden: Retry,
     /// The API server did not do what was asked, and may do so later.
-    ApiUnavailable,
+    ApiUnavailable: Retry,
 }
 
 /// What happens next.
@@ -48,61 +76,6 @@ pub(crate) enum Class {
     Stalled,
     /// It is tried again, for ever.
     Retry,
-}
-
-impl Reason {
-    /// All of them, for documentation and tests.
-    pub(crate) const ALL: [Self; 16] = [
-        Self::Unsealed,
-        Self::NotOpened,
-        Self::Malformed,
-        Self::InvalidObject,
-        Self::TooExpensive,
-        Self::TemplateUnsupported,
-        Self::LegacyDataUnsupported,
-        Self::Refused,
-        Self::TargetNotOwned,
-        Self::TargetImmutable,
-        Self::TargetTypeDiffers,
-        Self::TargetInvalid,
-        Self::TargetBeingCollected,
-        Self::NoKeys,
-        Self::Forbidden,
-        Self::ApiUnavailable,
-    ];
-
-    /// The word itself.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unsealed => "Unsealed",
-            Self::NotOpened => "NotOpened",
-            Self::Malformed => "Malformed",
-            Self::InvalidObject => "InvalidObject",
-            Self::TooExpensive => "TooExpensive",
-            Self::TemplateUnsupported => "TemplateUnsupported",
-            Self::LegacyDataUnsupported => "LegacyDataUnsupported",
-            Self::Refused => "Refused",
-            Self::TargetNotOwned => "TargetNotOwned",
-            Self::TargetImmutable => "TargetImmutable",
-            Self::TargetTypeDiffers => "TargetTypeDiffers",
-            Self::TargetInvalid => "TargetInvalid",
-            Self::TargetBeingCollected => "TargetBeingCollected",
-            Self::NoKeys => "NoKeys",
-            Self::Forbidden => "Forbidden",
-            Self::ApiUnavailable => "ApiUnavailable",
-        }
-    }
-
-    /// What happens next.
-    pub(crate) const fn class(self) -> Class {
-        match self {
-            Self::Unsealed => Class::Done,
-            Self::TargetBeingCollected | Self::NoKeys | Self::Forbidden | Self::ApiUnavailable => {
-                Class::Retry
-            }
-            _ => Class::Stalled,
-        }
-    }
 }
 
 /// The end of one pass.
@@ -164,6 +137,20 @@ mod tests {
         let words: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(words.len(), Reason::ALL.len());
         assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_alphabetic())));
+    }
+
+    #[test]
+    fn every_reason_has_a_row_in_the_documentation() {
+        let documentation = include_str!("../../docs/status.md");
+        for reason in Reason::ALL {
+            let class = match reason.class() {
+                Class::Done => "done",
+                Class::Stalled => "stalled",
+                Class::Retry => "retried",
+            };
+            let row = format!("\n| `{}` | {class} |", reason.as_str());
+            assert!(documentation.contains(&row), "{row}");
+        }
     }
 
     #[test]

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn every_reason_gives_a_status_that_kstatus_understands() {
-        for reason in Reason::ALL {
+        for &reason in Reason::ALL {
             let status =
                 next(None, &Outcome::failed(reason, "m"), Some(3), at("2026-01-01T00:00:00Z")).unwrap();
             assert_eq!(status.observed_generation, Some(3));
