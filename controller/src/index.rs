@@ -75,6 +75,11 @@ struct Written {
 }
 
 /// A pass that failed for good: not repeated with the same input and the same keys.
+///
+/// It is remembered of the object, not of each value: who changes one value of an object has its other, broken ones
+/// tried again. To remember digests of broken values would save an honest user some milliseconds for each edit, one
+/// private operation for each key, and hold back nobody else: a changed bit makes another value. What one change may
+/// cost is bounded by the attempts that an object has, whatever is remembered.
 #[derive(Clone)]
 struct Failed {
     input: Input,
