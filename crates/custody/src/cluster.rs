@@ -1,12 +1,12 @@
 //! Custody `cluster`: opening keys in Secrets of the controller's own namespace.
 
 use crate::key_secret::{self, NotAKey};
-use crate::{ApiError, SecretApi};
+use crate::{ApiError, SecretApi, Unreadable};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use privyseal_envelope::{Item, KeyError, Plaintext};
 use privyseal_keys::{KeyPair, KeyringEntry, PublisherError, PublisherKey};
-use privyseal_manifest::{DocumentError, Secret, names};
+use privyseal_manifest::{Secret, names};
 use std::collections::BTreeMap;
 
 /// The Secret that keeps the publisher key.
@@ -59,9 +59,9 @@ impl ClusterCustody {
     pub async fn load(&self) -> Result<Loaded, CustodyError> {
         let mut loaded = Loaded::default();
         for secret in self.secrets.list(&Self::selector()).await? {
-            match secret.map_err(Unusable::Document).and_then(|secret| usable(&secret)) {
+            match secret.map_err(LeftOut::from).and_then(|secret| usable(&secret)) {
                 Ok(entry) => loaded.entries.push(entry),
-                Err(unusable) => loaded.left_out.push(unusable.into()),
+                Err(left_out) => loaded.left_out.push(left_out),
             }
         }
         Ok(loaded)
@@ -105,24 +105,16 @@ impl ClusterCustody {
     }
 }
 
-enum Unusable {
-    Document(DocumentError),
-    NotAKey { name: String, reason: NotAKey },
-}
-
-fn usable(secret: &Secret) -> Result<KeyringEntry, Unusable> {
-    key_secret::from_secret(secret).map_err(|reason| Unusable::NotAKey {
+fn usable(secret: &Secret) -> Result<KeyringEntry, LeftOut> {
+    key_secret::from_secret(secret).map_err(|reason| LeftOut {
         name: secret.metadata.name.clone().unwrap_or_default(),
-        reason,
+        reason: reason.to_string(),
     })
 }
 
-impl From<Unusable> for LeftOut {
-    fn from(unusable: Unusable) -> Self {
-        match unusable {
-            Unusable::Document(error) => Self { name: String::new(), reason: error.to_string() },
-            Unusable::NotAKey { name, reason } => Self { name, reason: reason.to_string() },
-        }
+impl From<Unreadable> for LeftOut {
+    fn from(Unreadable { name, error }: Unreadable) -> Self {
+        Self { name, reason: error.to_string() }
     }
 }
 

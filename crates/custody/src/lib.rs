@@ -17,4 +17,4 @@ pub mod key_secret;
 pub mod published;
 mod secret_api;
 
-pub use secret_api::{ApiError, SecretApi};
+pub use secret_api::{ApiError, SecretApi, Unreadable};

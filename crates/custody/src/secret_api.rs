@@ -36,11 +36,11 @@ impl SecretApi {
     }
 
     /// All Secrets that a label selector chooses; one that cannot be read is its name and the error.
-    pub async fn list(&self, label_selector: &str) -> Result<Vec<Result<Secret, DocumentError>>, ApiError> {
+    pub async fn list(&self, label_selector: &str) -> Result<Vec<Result<Secret, Unreadable>>, ApiError> {
         let params = ListParams::default().labels(label_selector);
         let request = self.request.list(&params).map_err(kube::Error::BuildRequest)?;
         let body = Zeroizing::new(self.client.request_text(request).await?);
-        Ok(read(body.as_bytes(), "api-server")?.into_iter().map(|document| document.into_secret()).collect())
+        secrets_of(body.as_bytes())
     }
 
     /// Creates a Secret and gives the metadata that the API server made of it.
@@ -68,6 +68,44 @@ impl SecretApi {
         let answer: PartialObjectMeta<SecretKind> = self.client.request(request).await?;
         Ok(answer.metadata)
     }
+}
+
+/// One Secret of a list that does not decode.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its name; empty if not even that can be read.
+    pub name: String,
+    /// Why, without a byte of its values.
+    pub error: DocumentError,
+}
+
+fn secrets_of(list: &[u8]) -> Result<Vec<Result<Secret, Unreadable>>, ApiError> {
+    let documents = read(list, "api-server")?.into_iter();
+    Ok(documents
+        .map(|document| {
+            let item = document.item();
+            document.into_secret().map_err(|error| Unreadable { name: name_of(list, item), error })
+        })
+        .collect())
+}
+
+/// Reads names and nothing else: what does not decode may hold plaintext in any other place.
+fn name_of(list: &[u8], item: Option<usize>) -> String {
+    #[derive(serde::Deserialize)]
+    struct Names {
+        items: Vec<Named>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Named {
+        metadata: Metadata,
+    }
+    #[derive(serde::Deserialize)]
+    struct Metadata {
+        name: String,
+    }
+    let names: Option<Names> = serde_json::from_slice(list).ok();
+    let named = item.and_then(|item| names?.items.into_iter().nth(item));
+    named.map(|named| named.metadata.name).unwrap_or_default()
 }
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -98,5 +136,30 @@ impl ApiError {
             Self::Kube(kube::Error::Api(status)) => Some(status),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_decode_is_named_and_not_shown() {
+        let list = br#"{"kind":"SecretList","apiVersion":"v1","metadata":{},"items":[
+            {"metadata":{"name":"good"},"data":{"a":"MQ=="}},
+            {"metadata":{"name":"bad"},"data":{"a":"hunter2!"}},
+            {"metadata":{"name":"odd"},"data":{"a":["hunter2"]}}]}"#;
+        let secrets = secrets_of(list).unwrap();
+        let told: Vec<_> = secrets
+            .iter()
+            .map(|secret| match secret {
+                Ok(secret) => secret.metadata.name.clone().unwrap(),
+                Err(Unreadable { name, error }) => {
+                    assert!(!format!("{error} {error:?}").contains("hunter2"));
+                    format!("{name} is unreadable")
+                }
+            })
+            .collect();
+        assert_eq!(told, ["good", "bad is unreadable", "odd is unreadable"]);
     }
 }
