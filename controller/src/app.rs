@@ -153,6 +153,7 @@ impl Replica {
                 () = self.term(&leadership, stopped.clone()) => {}
             }
             self.metrics.leading.set(0);
+            self.metrics.sealing_key_foreign.set(0);
         }
     }
 

@@ -5,17 +5,16 @@
 
 use crate::config::KeyConfig;
 use crate::events::Events;
-use crate::keystore::{Held, KeyStore, custody_error};
+use crate::keystore::{KeyStore, custody_error};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::publish::{Publication, Publisher};
+use crate::publish::{Publication, Published, Publisher};
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
+use privyseal_custody::MakerMark;
 use privyseal_custody::cluster::CustodyError;
-use privyseal_envelope::Fingerprint;
-use privyseal_keys::renewal::{self, Renewal};
-use privyseal_keys::{Certificate, KeyPair, PublisherKey};
-use std::collections::BTreeSet;
+use privyseal_keys::renewal::Renewal;
+use privyseal_keys::{KeyPair, PublisherKey};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,11 +69,11 @@ impl Duties {
     pub(crate) async fn run(&self, publisher_key: &PublisherKey) {
         let mut held = self.store.subscribe();
         let mut changes = std::pin::pin!(self.publisher.changes());
-        let mut made = BTreeSet::new();
+        let mut told = None;
         loop {
             // Before the pass: what changes during it is looked at after it.
             held.mark_unchanged();
-            let wait = match self.pass(publisher_key, &mut made).await {
+            let wait = match self.pass(publisher_key, &mut told).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(error, "the leader's duties are not done, and tried again");
@@ -89,27 +88,32 @@ impl Duties {
         }
     }
 
-    /// One look at everything; says when the next is due.
+    /// One look at everything; says when the next is due. `told` is the foreign key that this term has told of.
     async fn pass(
         &self,
         publisher_key: &PublisherKey,
-        made: &mut BTreeSet<Fingerprint>,
+        told: &mut Option<String>,
     ) -> Result<Duration, String> {
+        let publisher = publisher_key.public_key();
         let mut held = self.store.reload().await.map_err(|error| custody_error(&error))?;
-        let mut next = renewal(&held, &self.keys);
+        // What cannot be read hinders no renewal.
+        let published = self.publisher.read(&publisher).await;
+        if let Ok(published) = &published {
+            held = self.store.revoke(&published.revoked());
+        }
+        let mut next = held.renewal(self.keys.renew_period, Timestamp::now());
         if next == Renewal::Now {
-            made.insert(self.make_key().await?);
+            self.make_key(publisher_key).await?;
             held = self.store.reload().await.map_err(|error| custody_error(&error))?;
-            next = renewal(&held, &self.keys);
+            next = held.renewal(self.keys.renew_period, Timestamp::now());
         }
         if !self.leadership.is_held() {
             return Err("the Lease is no longer held".into());
         }
-        let publication = Publication::of(&held.keyring, Timestamp::now());
-        let strangers = self.publisher.publish(publisher_key, &publication).await?;
-        for certificate in strangers.iter().filter(|certificate| !made.contains(&certificate.fingerprint())) {
-            self.tell_of_stranger(&held, certificate).await;
-        }
+        let published = published?;
+        let publication = Publication::of(&held, &publisher, &published, Timestamp::now());
+        self.tell_of_stranger(&published, &publication, told).await;
+        self.publisher.write(publisher_key, &published, &publication).await?;
         Ok(match next {
             Renewal::At(at) => until(at).min(LOOK_AGAIN),
             Renewal::Now => TRY_AGAIN,
@@ -117,7 +121,7 @@ impl Duties {
         })
     }
 
-    async fn make_key(&self) -> Result<Fingerprint, String> {
+    async fn make_key(&self, publisher_key: &PublisherKey) -> Result<(), String> {
         if !self.leadership.is_held() {
             return Err("the Lease is no longer held".into());
         }
@@ -131,30 +135,42 @@ impl Duties {
         if !self.leadership.is_held() {
             return Err("the Lease is no longer held".into());
         }
-        let name = self.store.custody().create(&pair).await.map_err(|error| custody_error(&error))?;
+        let mark = MakerMark::make(publisher_key, pair.certificate());
+        let created = self.store.custody().create(&pair, &mark).await;
+        let name = created.map_err(|error| custody_error(&error))?;
         self.metrics.keys_made.inc();
         tracing::info!(secret = name, fingerprint = %pair.fingerprint(), "sealing key made");
-        Ok(pair.fingerprint())
+        Ok(())
     }
 
-    async fn tell_of_stranger(&self, held: &Held, certificate: &Certificate) {
-        let entries = held.keyring.entries();
-        let Some(entry) = entries.iter().find(|entry| entry.fingerprint() == certificate.fingerprint())
-        else {
+    /// Event, metric and log of a sealing key that we did not make, before the status says it: a leader that is lost in
+    /// between leaves the telling to the next one.
+    async fn tell_of_stranger(
+        &self,
+        published: &Published,
+        publication: &Publication,
+        told: &mut Option<String>,
+    ) {
+        let foreign = publication.foreign();
+        self.metrics.sealing_key_foreign.set(i64::from(foreign.is_some()));
+        let Some(foreign) = foreign else {
+            *told = None;
             return;
         };
-        self.metrics.foreign_keys.inc();
+        if told.as_ref() == Some(&foreign.fingerprint) {
+            return;
+        }
+        *told = Some(foreign.fingerprint.clone());
         tracing::warn!(
-            secret = entry.source(),
-            fingerprint = %entry.fingerprint(),
-            "a sealing key appeared that this controller did not make"
+            secret = foreign.secret,
+            fingerprint = foreign.fingerprint,
+            "this controller did not make the key that seals"
         );
-        self.events.foreign_key(entry.source(), &entry.fingerprint()).await;
+        if !published.tells_of(foreign) {
+            self.metrics.foreign_keys.inc();
+            self.events.foreign_key(foreign).await;
+        }
     }
-}
-
-fn renewal(held: &Held, keys: &KeyConfig) -> Renewal {
-    renewal::decide(held.sealing().map(Certificate::not_before), keys.renew_period, Timestamp::now())
 }
 
 fn until(at: Timestamp) -> Duration {

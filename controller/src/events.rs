@@ -5,7 +5,7 @@ use crate::plan::FIELD_MANAGER;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use privyseal_envelope::Fingerprint;
+use privyseal_custody::published::SealingKeyStatus;
 use privyseal_manifest::names;
 use std::time::Duration;
 
@@ -32,19 +32,16 @@ impl Events {
         self.publish(object, type_, outcome.reason.as_str(), &outcome.message, "Unseal").await;
     }
 
-    /// A sealing key appeared that we did not make.
-    pub(crate) async fn foreign_key(&self, secret: &str, fingerprint: &Fingerprint) {
+    /// The key that seals is not one that we made.
+    pub(crate) async fn foreign_key(&self, status: &SealingKeyStatus) {
         let object = ObjectReference {
             api_version: Some(names::SECRET_API_VERSION.to_owned()),
             kind: Some(names::SECRET_KIND.to_owned()),
-            name: Some(secret.to_owned()),
+            name: Some(status.secret.clone()),
             namespace: Some(self.namespace.clone()),
             ..ObjectReference::default()
         };
-        let note = format!(
-            "this controller did not make the sealing key {fingerprint}: if nobody of your team put it there, \
-             label the Secret as not active at once, since people may already seal to it"
-        );
+        let note = format!("{} ({})", status.message, status.fingerprint);
         self.publish(&object, EventType::Warning, "ForeignSealingKey", &note, "Load").await;
     }
 

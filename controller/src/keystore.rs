@@ -1,18 +1,22 @@
 //! The opening keys in memory: loaded at start, and again whenever a key Secret appears, changes or goes.
 //!
-//! Every replica holds them. A key that cannot be read is left out and told; the others go on.
+//! Every replica holds them. A key that cannot be read is left out and told; the others go on. That a key is compromised
+//! every replica reads from its Secret; the leader reads the list too that it signed before, so that a mark which is
+//! taken off again changes nothing.
 
 use crate::api;
 use crate::metrics::Metrics;
 use futures::StreamExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use privyseal_custody::cluster::{ClusterCustody, CustodyError, LeftOut};
-use privyseal_envelope::KeyId;
-use privyseal_keys::{Certificate, Keyring};
+use privyseal_custody::MakerMark;
+use privyseal_custody::cluster::{ClusterCustody, CustodyError, LeftOut, Loaded};
+use privyseal_envelope::{Fingerprint, KeyId};
+use privyseal_keys::renewal::{self, Renewal};
+use privyseal_keys::{Certificate, Keyring, KeyringEntry, PublisherPublicKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +29,10 @@ pub(crate) struct Held {
     pub keyring: Arc<Keyring>,
     /// The key ids in it.
     key_ids: Arc<BTreeSet<KeyId>>,
+    /// What key Secrets say of their maker.
+    maker_marks: Arc<Vec<MakerMark>>,
+    /// Keys that nobody may seal to any more. It only grows: to be compromised is not undone.
+    revoked: Arc<BTreeSet<Fingerprint>>,
     /// Secrets that say they are keys and are none.
     pub left_out: Arc<Vec<LeftOut>>,
     /// Whether the key Secrets were read at all.
@@ -32,14 +40,36 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn new(keyring: Keyring, left_out: Vec<LeftOut>) -> Self {
+    fn new(loaded: Loaded) -> Self {
+        let keyring = Keyring::new(loaded.entries);
         let key_ids = keyring.entries().iter().map(|entry| entry.fingerprint().key_id()).collect();
         Self {
             keyring: Arc::new(keyring),
             key_ids: Arc::new(key_ids),
-            left_out: Arc::new(left_out),
+            maker_marks: Arc::new(loaded.maker_marks),
+            revoked: Arc::new(loaded.compromised),
+            left_out: Arc::new(loaded.left_out),
             loaded: true,
         }
+    }
+
+    /// The same keys, more of them revoked.
+    pub(crate) fn with_revoked(self, more: &BTreeSet<Fingerprint>) -> Self {
+        Self { revoked: Arc::new(&*self.revoked | more), ..self }
+    }
+
+    /// Whether everybody who follows the keys has to know of the difference.
+    fn differs(&self, before: &Self) -> bool {
+        // A key may come back with another certificate.
+        let certificates = |held: &Self| {
+            held.keyring.entries().iter().map(|entry| entry.certificate().cloned()).collect::<Vec<_>>()
+        };
+        self.loaded != before.loaded
+            || self.keyring.fingerprint() != before.keyring.fingerprint()
+            || certificates(self) != certificates(before)
+            || self.maker_marks != before.maker_marks
+            || self.revoked != before.revoked
+            || self.left_out != before.left_out
     }
 
     /// Whether a key is in the ring.
@@ -49,7 +79,36 @@ impl Held {
 
     /// The certificate that seals now.
     pub(crate) fn sealing(&self) -> Option<&Certificate> {
-        self.keyring.sealing_at(Timestamp::now())
+        self.sealing_at(Timestamp::now()).next().and_then(KeyringEntry::certificate)
+    }
+
+    /// The keys that may seal at `now`, newest first: the first one seals. A revoked one opens and never seals.
+    pub(crate) fn sealing_at(&self, now: Timestamp) -> impl Iterator<Item = &KeyringEntry> {
+        self.keyring.entries().iter().filter(move |entry| {
+            let usable = entry.certificate().is_some_and(|certificate| {
+                certificate.not_before() <= now && certificate.usable_at(now).is_ok()
+            });
+            usable && !self.revoked.contains(&entry.fingerprint())
+        })
+    }
+
+    /// Keys that nobody may seal to any more.
+    pub(crate) fn revoked(&self) -> &BTreeSet<Fingerprint> {
+        &self.revoked
+    }
+
+    /// When the next sealing key is to be made. A revoked one that is newer than all that may seal is replaced at once:
+    /// an older key steps in for this moment only, whatever its age.
+    pub(crate) fn renewal(&self, period: Option<SignedDuration>, now: Timestamp) -> Renewal {
+        let newest = self.keyring.sealing_at(now).map(Certificate::not_before);
+        let sealing = self.sealing_at(now).next().and_then(KeyringEntry::certificate);
+        let since = sealing.map(Certificate::not_before).filter(|since| Some(*since) >= newest);
+        renewal::decide(since, period, now)
+    }
+
+    /// Whether a leader that had this publisher key made that key.
+    pub(crate) fn is_made_by(&self, publisher: &PublisherPublicKey, certificate: &Certificate) -> bool {
+        self.maker_marks.iter().any(|mark| mark.proves(publisher, certificate))
     }
 }
 
@@ -88,35 +147,44 @@ impl KeyStore {
                 return Err(CustodyError::Api(silent.into()));
             }
         };
-        let held = Held::new(Keyring::new(loaded.entries), loaded.left_out);
+        let loaded = Held::new(loaded);
         let before = self.held.borrow().clone();
-        if *before.left_out != *held.left_out {
-            for LeftOut { name, reason } in held.left_out.iter() {
+        if *before.left_out != *loaded.left_out {
+            for LeftOut { name, reason } in loaded.left_out.iter() {
                 tracing::error!(secret = %crate::outcome::shown(name), reason, "a key Secret is not usable and left out");
             }
         }
-        self.metrics.keys_left_out.set(i64::try_from(held.left_out.len()).unwrap_or(i64::MAX));
-        self.metrics.keys_held.set(i64::try_from(held.keyring.entries().len()).unwrap_or(i64::MAX));
+        self.metrics.keys_left_out.set(i64::try_from(loaded.left_out.len()).unwrap_or(i64::MAX));
+        self.metrics.keys_held.set(i64::try_from(loaded.keyring.entries().len()).unwrap_or(i64::MAX));
+        if !before.loaded || before.keyring.fingerprint() != loaded.keyring.fingerprint() {
+            tracing::info!(keys = loaded.keyring.entries().len(), "keys loaded");
+        }
+        Ok(self.hold(|before| loaded.with_revoked(&before.revoked)))
+    }
+
+    /// Takes keys out of sealing, for as long as this process lives.
+    pub(crate) fn revoke(&self, fingerprints: &BTreeSet<Fingerprint>) -> Held {
+        self.hold(|before| before.clone().with_revoked(fingerprints))
+    }
+
+    /// Holds what follows from what was held, and tells everybody if it differs.
+    fn hold(&self, next: impl FnOnce(&Held) -> Held) -> Held {
+        self.held.send_if_modified(|held| {
+            let next = next(held);
+            let differs = next.differs(held);
+            *held = next;
+            differs
+        });
+        let held = self.held.borrow().clone();
         let since = held.sealing().map_or(0, |certificate| certificate.not_before().as_second());
         self.metrics.sealing_key_since.set(since);
-        let same_keys = before.keyring.fingerprint() == held.keyring.fingerprint();
-        if !before.loaded || !same_keys {
-            tracing::info!(keys = held.keyring.entries().len(), "keys loaded");
-        }
-        if !before.loaded
-            || !same_keys
-            || !same_certificates(&before, &held)
-            || before.left_out != held.left_out
-        {
-            self.held.send_replace(held.clone());
-        }
-        Ok(held)
+        held
     }
 
     /// Runs for ever: watches the metadata of key Secrets and loads them again on each change.
     pub(crate) async fn run(&self) {
         let api = Api::<PartialObjectMeta<Secret>>::namespaced(self.client.clone(), &self.namespace);
-        let config = watcher::Config::default().labels(&ClusterCustody::selector());
+        let config = watcher::Config::default().labels(ClusterCustody::selector());
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut stale = false;
         loop {
@@ -140,14 +208,6 @@ impl KeyStore {
     }
 }
 
-/// A key may come back with another certificate.
-fn same_certificates(a: &Held, b: &Held) -> bool {
-    let certificates = |held: &Held| {
-        held.keyring.entries().iter().map(|entry| entry.certificate().cloned()).collect::<Vec<_>>()
-    };
-    certificates(a) == certificates(b)
-}
-
 /// An error of custody in our words.
 pub(crate) fn custody_error(error: &CustodyError) -> String {
     match error {
@@ -169,3 +229,81 @@ pub(crate) fn watch_error(error: &watcher::Error) -> String {
 
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 const SETTLE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+impl Held {
+    /// Keys of the given age in hours and name, some of them revoked, for tests.
+    pub(crate) fn for_tests(now: Timestamp, keys: &[(&str, i64)], revoked: &[&str]) -> Self {
+        use privyseal_envelope::rsa::KeySize;
+        use privyseal_keys::KeyPair;
+        let mut loaded = Loaded::default();
+        for (name, age) in keys {
+            let since = now - SignedDuration::from_hours(*age);
+            let ten_years = SignedDuration::from_hours(87_600);
+            let pair = KeyPair::generate(KeySize::Rsa2048, "", since, ten_years).ok().unwrap();
+            if revoked.contains(name) {
+                loaded.compromised.insert(pair.fingerprint());
+            }
+            loaded.entries.push(KeyringEntry::from_pair(*name, pair));
+        }
+        Self::new(loaded)
+    }
+
+    /// The same keys, one of them with the mark of its maker.
+    pub(crate) fn marked(self, name: &str, publisher: &privyseal_keys::PublisherKey) -> Self {
+        let entry = self.keyring.entries().iter().find(|entry| entry.source() == name).unwrap();
+        let mark = MakerMark::make(publisher, entry.certificate().unwrap());
+        let maker_marks = self.maker_marks.iter().cloned().chain([mark]).collect();
+        Self { maker_marks: Arc::new(maker_marks), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MONTH: Option<SignedDuration> = Some(SignedDuration::from_hours(720));
+
+    fn now() -> Timestamp {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn sealing(held: &Held) -> Option<&str> {
+        held.sealing_at(now()).next().map(KeyringEntry::source)
+    }
+
+    #[test]
+    fn a_revoked_key_opens_does_not_seal_and_is_replaced_at_once() {
+        let keys = [("old", 48), ("new", 24), ("future", -1)];
+        let held = Held::for_tests(now(), &keys, &[]);
+        assert_eq!(sealing(&held), Some("new"));
+        assert!(matches!(held.renewal(MONTH, now()), Renewal::At(_)));
+
+        let held = Held::for_tests(now(), &keys, &["new"]);
+        assert_eq!(sealing(&held), Some("old"), "until there is a new one");
+        assert_eq!(held.renewal(MONTH, now()), Renewal::Now);
+        assert_eq!(held.renewal(None, now()), Renewal::Now, "also if renewal by age is off");
+        assert_eq!(held.keyring.entries().len(), 3);
+        assert!(held.keyring.entries().iter().all(|entry| held.holds(entry.fingerprint().key_id())));
+
+        let held = Held::for_tests(now(), &keys, &["old"]);
+        assert_eq!(sealing(&held), Some("new"));
+        assert!(matches!(held.renewal(MONTH, now()), Renewal::At(_)), "an older one has its successor");
+
+        // Made in the second in which the other one was: which of them is first says nothing.
+        let held = Held::for_tests(now(), &[("a-leaked", 0), ("b-made", 0)], &["a-leaked"]);
+        assert_eq!(sealing(&held), Some("b-made"));
+        assert_eq!(held.renewal(None, now()), Renewal::Never);
+    }
+
+    #[test]
+    fn what_is_revoked_stays_so_when_its_mark_is_taken_off() {
+        let marked = Held::for_tests(now(), &[("a", 1)], &["a"]);
+        let unmarked = Held { revoked: Arc::default(), ..marked.clone() };
+        assert_eq!(sealing(&unmarked), Some("a"));
+        let held = unmarked.clone().with_revoked(marked.revoked());
+        assert_eq!(sealing(&held), None);
+        assert!(held.differs(&unmarked), "everybody has to know");
+        assert!(!held.differs(&marked));
+    }
+}

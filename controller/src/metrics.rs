@@ -35,8 +35,10 @@ pub(crate) struct Metrics {
     pub keys_left_out: Gauge,
     /// Keys made by this process.
     pub keys_made: Counter,
-    /// Sealing keys that appeared and that no replica made.
+    /// Keys that began to seal and that no leader of ours made.
     pub foreign_keys: Counter,
+    /// 1 while we lead and the key that seals is such a key.
+    pub sealing_key_foreign: Gauge,
     /// Start of validity of the sealing key.
     pub sealing_key_since: Gauge,
     /// 1 while this replica leads.
@@ -86,7 +88,12 @@ impl Metrics {
             keys_held: registered(of, "keys_held", "Opening keys in memory"),
             keys_left_out: registered(of, "keys_left_out", "Key Secrets that are not usable"),
             keys_made: registered(of, "keys_made", "Sealing keys made by this process"),
-            foreign_keys: registered(of, "foreign_keys", "Sealing keys that no replica made"),
+            foreign_keys: registered(of, "foreign_keys", "Keys that began to seal and that no leader made"),
+            sealing_key_foreign: registered(
+                of,
+                "sealing_key_foreign",
+                "Whether the key that seals is one that no leader made",
+            ),
             sealing_key_since,
             leading: registered(of, "leading", "Whether this replica leads"),
             foreign_objects: registered(of, "foreign_objects", "Objects left to another controller"),

@@ -1,7 +1,7 @@
 //! The published list of sealing keys: a ConfigMap, written by the leader, and set right when somebody changes it.
 
 use crate::api;
-use crate::keystore::watch_error;
+use crate::keystore::{Held, watch_error};
 use crate::plan::FIELD_MANAGER;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
@@ -9,30 +9,135 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use privyseal_custody::published::{CONFIG_MAP, from_config_map, to_config_map};
+use privyseal_custody::published::{
+    CONFIG_MAP, SealingKeyReason, SealingKeyStatus, from_config_map, set_status, status, to_config_map,
+};
 use privyseal_envelope::Fingerprint;
-use privyseal_keys::{Certificate, Keyring, PublishedKey, PublishedKeys, PublisherKey};
+use privyseal_keys::{
+    Certificate, KeyringEntry, PublishedKey, PublishedKeys, PublisherKey, PublisherPublicKey,
+};
 use std::collections::BTreeSet;
 
 /// What shall be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publication {
     certificates: Vec<Certificate>,
+    revoked: BTreeSet<Fingerprint>,
+    status: Option<SealingKeyStatus>,
 }
 
 impl Publication {
-    /// The certificates that may seal at `now`: the one that seals first, then the others, newest first.
-    pub(crate) fn of(keyring: &Keyring, now: Timestamp) -> Self {
-        let usable = |certificate: &&Certificate| {
-            certificate.not_before() <= now && certificate.usable_at(now).is_ok()
+    /// What follows from the keys at `now`; `before` is what is published.
+    pub(crate) fn of(
+        held: &Held,
+        publisher: &PublisherPublicKey,
+        before: &Published,
+        now: Timestamp,
+    ) -> Self {
+        let certificates = held.sealing_at(now).filter_map(KeyringEntry::certificate).cloned();
+        let status = held.sealing_at(now).next().and_then(|entry| status_of(held, entry, publisher));
+        let same = |status: &SealingKeyStatus, said: &SealingKeyStatus| {
+            *status == SealingKeyStatus { since: status.since.clone(), ..said.clone() }
         };
-        let certificates = keyring.entries().iter().filter_map(|entry| entry.certificate()).filter(usable);
-        Self { certificates: certificates.cloned().collect() }
+        let since = whole_seconds(now).to_string();
+        let status = status.map(|status| match before.status.as_ref().filter(|said| same(&status, said)) {
+            Some(said) => said.clone(),
+            None => SealingKeyStatus { since, ..status },
+        });
+        Self { certificates: certificates.collect(), revoked: held.revoked().clone(), status }
     }
 
-    fn fingerprints(&self) -> Vec<Fingerprint> {
-        self.certificates.iter().map(Certificate::fingerprint).collect()
+    /// The key that seals, if our leader did not make it.
+    pub(crate) fn foreign(&self) -> Option<&SealingKeyStatus> {
+        self.status.as_ref().filter(|status| status.reason == SealingKeyReason::ForeignSealingKey)
     }
+}
+
+/// Only the key that seals now is judged: any other has nothing sealed to it, and is judged when its turn comes. So a
+/// key that was taken over from the peer is told of until the next one is made, and never again.
+fn status_of(held: &Held, entry: &KeyringEntry, publisher: &PublisherPublicKey) -> Option<SealingKeyStatus> {
+    let is_ours = held.is_made_by(publisher, entry.certificate()?);
+    let (reason, message) = if is_ours {
+        (SealingKeyReason::MadeByLeader, "the controller made the key that seals")
+    } else {
+        (SealingKeyReason::ForeignSealingKey, FOREIGN)
+    };
+    Some(SealingKeyStatus {
+        reason,
+        message: message.to_owned(),
+        fingerprint: entry.fingerprint().to_string(),
+        secret: entry.source().to_owned(),
+        since: String::new(),
+    })
+}
+
+/// What is published: the ConfigMap, and what of it counts.
+#[derive(Default)]
+pub(crate) struct Published {
+    config_map: Option<ConfigMap>,
+    /// The list, if we signed it. Whoever may write the ConfigMap can write any other.
+    list: Option<PublishedKeys>,
+    status: Option<SealingKeyStatus>,
+}
+
+impl Published {
+    fn of(config_map: Option<ConfigMap>, publisher: &PublisherPublicKey) -> Self {
+        let list = config_map.as_ref().and_then(|config_map| from_config_map(config_map).ok());
+        let list = list.filter(|(_, by)| by == publisher).map(|(list, _)| list);
+        let status = config_map.as_ref().and_then(status);
+        Self { config_map, list, status }
+    }
+
+    /// The keys that nobody may seal to, by our own word.
+    pub(crate) fn revoked(&self) -> BTreeSet<Fingerprint> {
+        self.list.iter().flat_map(|list| &list.revoked).copied().collect()
+    }
+
+    /// Whether the status says of that key already that it is not ours.
+    pub(crate) fn tells_of(&self, foreign: &SealingKeyStatus) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|said| (said.reason, &said.fingerprint) == (foreign.reason, &foreign.fingerprint))
+    }
+
+    /// The list and the ConfigMap that are to be there; none if they are.
+    fn next(
+        &self,
+        key: &PublisherKey,
+        namespace: &str,
+        publication: &Publication,
+        now: Timestamp,
+    ) -> Option<(PublishedKeys, ConfigMap)> {
+        let list =
+            self.list.clone().filter(|list| says(list, publication)).unwrap_or_else(|| PublishedKeys {
+                serial: next_serial(self.list.as_ref(), now),
+                time: whole_seconds(now),
+                keys: publication
+                    .certificates
+                    .iter()
+                    .map(|c| PublishedKey { certificate: c.clone() })
+                    .collect(),
+                revoked: publication.revoked.iter().copied().collect(),
+            });
+        let sealing = publication.certificates.first().map(Certificate::to_pem);
+        let mut config_map = to_config_map(namespace, &list.publish(key), sealing);
+        if let Some(status) = &publication.status {
+            set_status(&mut config_map, status);
+        }
+        if let Some(existing) = &self.config_map {
+            if existing.data == config_map.data {
+                return None;
+            }
+            config_map.metadata = existing.metadata.clone();
+            config_map.metadata.managed_fields = None;
+        }
+        Some((list, config_map))
+    }
+}
+
+fn says(list: &PublishedKeys, publication: &Publication) -> bool {
+    list.keys.iter().map(|key| &key.certificate).eq(&publication.certificates)
+        && list.revoked.iter().eq(&publication.revoked)
 }
 
 /// Writes the ConfigMap.
@@ -60,61 +165,36 @@ impl Publisher {
         })
     }
 
-    /// Makes the ConfigMap right if it is not. Gives the certificates that were not in the list before, if there was
-    /// a list that we signed.
-    pub(crate) async fn publish(
-        &self,
-        key: &PublisherKey,
-        publication: &Publication,
-    ) -> Result<Vec<Certificate>, String> {
+    /// What is published now.
+    pub(crate) async fn read(&self, publisher: &PublisherPublicKey) -> Result<Published, String> {
         let existing =
             api::bounded(self.api.get_opt(CONFIG_MAP)).await.map_err(|error| api::brief(&error))?;
-        let ours = existing.as_ref().and_then(|config_map| from_config_map(config_map).ok());
-        let ours = ours.filter(|(_, publisher)| *publisher == key.public_key()).map(|(list, _)| list);
-        if let (Some(existing), Some(list)) = (&existing, &ours)
-            && is_right(list, publication)
-            && existing.data == render(&self.namespace, list, key, publication).data
-        {
-            return Ok(Vec::new());
-        }
+        Ok(Published::of(existing, publisher))
+    }
 
-        let now = Timestamp::now();
-        let list = PublishedKeys {
-            serial: next_serial(ours.as_ref(), now),
-            time: Timestamp::from_second(now.as_second()).unwrap_or(now),
-            keys: publication.certificates.iter().map(|c| PublishedKey { certificate: c.clone() }).collect(),
-            revoked: ours.as_ref().map(|list| list.revoked.clone()).unwrap_or_default(),
-        };
-        let mut config_map = render(&self.namespace, &list, key, publication);
+    /// Makes the ConfigMap right if it is not, and nobody wrote it since it was read.
+    pub(crate) async fn write(
+        &self,
+        key: &PublisherKey,
+        before: &Published,
+        publication: &Publication,
+    ) -> Result<(), String> {
+        let next = before.next(key, &self.namespace, publication, Timestamp::now());
+        let Some((list, config_map)) = next else { return Ok(()) };
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let written = match existing {
-            Some(existing) => {
-                config_map.metadata = existing.metadata;
-                config_map.metadata.managed_fields = None;
-                api::bounded(self.api.replace(CONFIG_MAP, &params, &config_map)).await
-            }
-            None => api::bounded(self.api.create(&params, &config_map)).await,
+        let written = if before.config_map.is_some() {
+            api::bounded(self.api.replace(CONFIG_MAP, &params, &config_map)).await
+        } else {
+            api::bounded(self.api.create(&params, &config_map)).await
         };
         written.map_err(|error| api::brief(&error))?;
         tracing::info!(serial = list.serial, keys = list.keys.len(), "sealing keys published");
-
-        let known: Option<BTreeSet<_>> =
-            ours.map(|list| list.keys.iter().map(|key| key.certificate.fingerprint()).collect());
-        let is_new = |certificate: &&Certificate| {
-            known.as_ref().is_some_and(|known| !known.contains(&certificate.fingerprint()))
-        };
-        Ok(publication.certificates.iter().filter(is_new).cloned().collect())
+        Ok(())
     }
 }
 
-fn is_right(list: &PublishedKeys, publication: &Publication) -> bool {
-    let listed: Vec<_> = list.keys.iter().map(|key| key.certificate.fingerprint()).collect();
-    listed == publication.fingerprints()
-}
-
-fn render(namespace: &str, list: &PublishedKeys, key: &PublisherKey, publication: &Publication) -> ConfigMap {
-    let sealing = publication.certificates.first().map(Certificate::to_pem);
-    to_config_map(namespace, &list.publish(key), sealing)
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Larger than the last one, and than any before a ConfigMap that was lost: the seconds since 1970 see to that.
@@ -123,9 +203,110 @@ fn next_serial(before: Option<&PublishedKeys>, now: Timestamp) -> u64 {
     before.map_or(0, |list| list.serial.saturating_add(1)).max(seconds)
 }
 
+const FOREIGN: &str = "the controller did not make the key that seals: if nobody of your team put it there, label its \
+    Secret as not active at once, since people may already seal to it";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn publisher() -> PublisherKey {
+        PublisherKey::generate().ok().unwrap()
+    }
+
+    /// What is there after one publication.
+    fn after(publisher: &PublisherKey, held: &Held, before: &Published, now: Timestamp) -> Published {
+        let publication = Publication::of(held, &publisher.public_key(), before, now);
+        match before.next(publisher, "ns", &publication, now) {
+            Some((_, config_map)) => Published::of(Some(config_map), &publisher.public_key()),
+            None => Published::of(before.config_map.clone(), &publisher.public_key()),
+        }
+    }
+
+    fn judged(held: &Held, publisher: &PublisherKey) -> (SealingKeyReason, String) {
+        let publication = Publication::of(held, &publisher.public_key(), &Published::default(), now());
+        let status = publication.status.unwrap();
+        (status.reason, status.secret)
+    }
+
+    #[test]
+    fn only_the_mark_tells_whose_the_sealing_key_is() {
+        use SealingKeyReason::{ForeignSealingKey, MadeByLeader};
+        let (ours, theirs) = (publisher(), publisher());
+        let keys = |keys: &[(&str, i64)]| Held::for_tests(now(), keys, &[]);
+        let held = keys(&[("ours", 1)]).marked("ours", &ours);
+        // A new leader judges as the old one did: nothing is remembered.
+        assert_eq!(judged(&held, &ours), (MadeByLeader, "ours".into()));
+        assert_eq!(judged(&held, &theirs), (ForeignSealingKey, "ours".into()));
+        assert_eq!(judged(&keys(&[("planted", 1)]), &ours), (ForeignSealingKey, "planted".into()));
+        let held = keys(&[("planted", 1), ("ours", 2)]).marked("ours", &ours).marked("planted", &theirs);
+        assert_eq!(judged(&held, &ours), (ForeignSealingKey, "planted".into()));
+        // One that does not seal, or not any more, raises nothing.
+        let held = keys(&[("ours", 1), ("adopted", 2)]).marked("ours", &ours);
+        assert_eq!(judged(&held, &ours), (MadeByLeader, "ours".into()));
+    }
+
+    #[test]
+    fn a_foreign_key_is_told_of_once_and_the_status_stays() {
+        let publisher = publisher();
+        let held = Held::for_tests(now(), &[("planted", 1)], &[]);
+        let publication =
+            |before: &Published, now| Publication::of(&held, &publisher.public_key(), before, now);
+        let foreign = publication(&Published::default(), now()).foreign().cloned().unwrap();
+        assert!(!Published::default().tells_of(&foreign));
+
+        let published = after(&publisher, &held, &Published::default(), now());
+        assert!(published.tells_of(&foreign));
+        // As the next leader finds it, a day later.
+        let later = now() + jiff::SignedDuration::from_hours(24);
+        assert_eq!(publication(&published, later).status, Some(foreign));
+        assert!(published.next(&publisher, "ns", &publication(&published, later), later).is_none());
+        // A status that somebody took away is set right, and no new list is signed for it.
+        let mut config_map = published.config_map.clone().unwrap();
+        config_map.data.as_mut().unwrap().remove("status.json");
+        let spoiled = Published::of(Some(config_map), &publisher.public_key());
+        let (list, repaired) = spoiled.next(&publisher, "ns", &publication(&spoiled, later), later).unwrap();
+        assert_eq!(Some(list.serial), published.list.map(|list| list.serial));
+        assert_eq!(status(&repaired).unwrap().since, "2026-11-25T12:00:00Z");
+    }
+
+    #[test]
+    fn revoked_is_what_key_secrets_say_and_what_we_signed_before() {
+        let (ours, theirs) = (publisher(), publisher());
+        let held = Held::for_tests(now(), &[("new", 1), ("leaked", 2)], &["leaked"]);
+        let leaked = held.revoked().clone();
+        let published = after(&ours, &held, &Published::default(), now());
+        let list = published.list.as_ref().unwrap();
+        assert_eq!(list.keys.len(), 1, "nobody seals to a revoked key");
+        assert_eq!(published.revoked(), leaked);
+
+        // The ConfigMap was dropped: the mark is still there.
+        assert_eq!(after(&ours, &held, &Published::default(), now()).revoked(), leaked);
+        // The mark was taken off, or the Secret deleted: the list is still there.
+        let without = Held::for_tests(now(), &[("new", 1)], &[]);
+        let again = after(&ours, &without.with_revoked(&published.revoked()), &published, now());
+        assert_eq!(again.revoked(), leaked);
+        // A list that somebody else signed counts for nothing.
+        let config_map = published.config_map.clone();
+        assert_eq!(Published::of(config_map, &theirs.public_key()).revoked(), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_new_certificate_of_the_same_key_is_published() {
+        let publisher = publisher();
+        let held = Held::for_tests(now(), &[("a", 1)], &[]);
+        let published = after(&publisher, &held, &Published::default(), now());
+        let mut publication = Publication::of(&held, &publisher.public_key(), &published, now());
+        let hour = jiff::SignedDuration::from_hours(1);
+        let key = held.keyring.entries()[0].opening_key();
+        publication.certificates[0] = Certificate::issue(key, "", now(), hour).unwrap();
+        let (list, _) = published.next(&publisher, "ns", &publication, now()).unwrap();
+        assert_eq!(list.keys[0].certificate, publication.certificates[0]);
+    }
 
     #[test]
     fn serials_grow_even_when_the_list_was_lost_or_the_clock_stepped_back() {

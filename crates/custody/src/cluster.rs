@@ -1,13 +1,13 @@
 //! Custody `cluster`: opening keys in Secrets of the controller's own namespace.
 
 use crate::key_secret::{self, NotAKey};
-use crate::{ApiError, SecretApi, Unreadable};
+use crate::{ApiError, MADE_BY, MakerMark, SecretApi, Unreadable};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use privyseal_envelope::{Item, KeyError, Plaintext};
+use privyseal_envelope::{Fingerprint, Item, KeyError, Plaintext};
 use privyseal_keys::{KeyPair, KeyringEntry, PublisherError, PublisherKey};
 use privyseal_manifest::{Secret, names};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The Secret that keeps the publisher key.
 pub const PUBLISHER_SECRET: &str = "privyseal-publisher-key";
@@ -27,6 +27,10 @@ pub struct ClusterCustody {
 pub struct Loaded {
     /// Usable keys.
     pub entries: Vec<KeyringEntry>,
+    /// The marks of their maker that are there: claims, to be checked against a publisher key and a certificate.
+    pub maker_marks: Vec<MakerMark>,
+    /// Keys that are marked as compromised, retired ones too.
+    pub compromised: BTreeSet<Fingerprint>,
     /// Secrets that say they are keys and are none.
     pub left_out: Vec<LeftOut>,
 }
@@ -50,26 +54,21 @@ impl ClusterCustody {
         }
     }
 
-    /// The label selector of usable keys.
-    pub fn selector() -> String {
-        format!("{}={}", names::SEALED_SECRETS_KEY, names::KEY_ACTIVE)
+    /// The label selector of keys, usable or retired.
+    pub fn selector() -> &'static str {
+        names::SEALED_SECRETS_KEY
     }
 
-    /// Reads all usable keys. A bad one is left out and told; the others are used.
+    /// Reads all keys. A bad one is left out and told; the others are used.
     pub async fn load(&self) -> Result<Loaded, CustodyError> {
-        let mut loaded = Loaded::default();
-        for secret in self.secrets.list(&Self::selector()).await? {
-            match secret.map_err(LeftOut::from).and_then(|secret| usable(&secret)) {
-                Ok(entry) => loaded.entries.push(entry),
-                Err(left_out) => loaded.left_out.push(left_out),
-            }
-        }
-        Ok(loaded)
+        Ok(Loaded::of(self.secrets.list(Self::selector()).await?))
     }
 
-    /// Stores a new key; gives the name that the API server chose.
-    pub async fn create(&self, pair: &KeyPair) -> Result<String, CustodyError> {
-        let secret = key_secret::to_secret(pair, &self.prefix, Some(&self.namespace))?;
+    /// Stores a new key and the mark of its maker; gives the name that the API server chose.
+    pub async fn create(&self, pair: &KeyPair, mark: &MakerMark) -> Result<String, CustodyError> {
+        let mut secret = key_secret::to_secret(pair, &self.prefix, Some(&self.namespace))?;
+        let annotations = secret.metadata.annotations.get_or_insert_default();
+        annotations.insert(MADE_BY.to_owned(), mark.as_str().to_owned());
         let metadata = self.secrets.create(&secret, FIELD_MANAGER).await?;
         Ok(metadata.name.unwrap_or_default())
     }
@@ -105,11 +104,41 @@ impl ClusterCustody {
     }
 }
 
-fn usable(secret: &Secret) -> Result<KeyringEntry, LeftOut> {
-    key_secret::from_secret(secret).map_err(|reason| LeftOut {
-        name: secret.metadata.name.clone().unwrap_or_default(),
-        reason: reason.to_string(),
-    })
+impl Loaded {
+    fn of(secrets: Vec<Result<Secret, Unreadable>>) -> Self {
+        let mut loaded = Self::default();
+        for secret in secrets {
+            match secret {
+                Ok(secret) => loaded.add(&secret),
+                Err(unreadable) => loaded.left_out.push(unreadable.into()),
+            }
+        }
+        loaded
+    }
+
+    /// A retired key is looked at only if it is marked as compromised. It has to be a whole key like any other: were a
+    /// certificate enough, whoever may create a Secret could have every key revoked.
+    fn add(&mut self, secret: &Secret) {
+        let (is_active, is_compromised) =
+            (key_secret::is_active(&secret.metadata), key_secret::is_compromised(&secret.metadata));
+        if !is_active && !is_compromised {
+            return;
+        }
+        let entry = match key_secret::from_secret(secret) {
+            Ok(entry) => entry,
+            Err(reason) => {
+                let name = secret.metadata.name.clone().unwrap_or_default();
+                return self.left_out.push(LeftOut { name, reason: reason.to_string() });
+            }
+        };
+        if is_compromised {
+            self.compromised.insert(entry.fingerprint());
+        }
+        if is_active {
+            self.maker_marks.extend(MakerMark::of(&secret.metadata));
+            self.entries.push(entry);
+        }
+    }
 }
 
 impl From<Unreadable> for LeftOut {
@@ -134,4 +163,53 @@ pub enum CustodyError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use privyseal_envelope::rsa::KeySize;
+
+    fn secret(name: &str, label: &str, compromised: bool) -> (Secret, Fingerprint) {
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let pair = KeyPair::generate(KeySize::Rsa2048, "", now, SignedDuration::from_hours(1)).ok().unwrap();
+        let mut secret = key_secret::to_secret(&pair, "", None).unwrap();
+        secret.metadata.name = Some(name.to_owned());
+        secret.metadata.labels = Some(BTreeMap::from([(names::SEALED_SECRETS_KEY.into(), label.into())]));
+        let mark = (key_secret::COMPROMISED.to_owned(), "2026-11-24T12:00:00Z".to_owned());
+        secret.metadata.annotations = compromised.then(|| BTreeMap::from([mark]));
+        (secret, pair.fingerprint())
+    }
+
+    #[test]
+    fn a_compromised_key_opens_while_it_is_active_and_is_known_when_it_is_retired() {
+        let [good, leaked] = [("good", false), ("leaked", true)].map(|(name, c)| secret(name, "active", c));
+        let [old, gone] = [("old", false), ("gone", true)].map(|(name, c)| secret(name, "retired", c));
+        let (compromised, all) = ([leaked.1, gone.1], [good, leaked, old, gone]);
+        let loaded = Loaded::of(all.into_iter().map(|(secret, _)| Ok(secret)).collect());
+        let held: Vec<_> = loaded.entries.iter().map(KeyringEntry::source).collect();
+        assert_eq!(held, ["good", "leaked"]);
+        assert_eq!(loaded.compromised, BTreeSet::from(compromised));
+        assert_eq!(loaded.left_out, []);
+    }
+
+    #[test]
+    fn nobody_revokes_a_key_that_they_do_not_hold() {
+        let (mut no_key, _) = secret("no-key", "retired", true);
+        no_key.data.remove("tls.key");
+        let (mut planted, _) = secret("planted", "active", true);
+        planted.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: names::SEALED_SECRET_API_VERSION.into(),
+            kind: names::SEALED_SECRET_KIND.into(),
+            ..OwnerReference::default()
+        }]);
+        let loaded = Loaded::of(vec![Ok(no_key), Ok(planted)]);
+        assert_eq!(loaded.compromised, BTreeSet::new());
+        assert_eq!(
+            loaded.left_out.iter().map(|left| left.name.as_str()).collect::<Vec<_>>(),
+            ["no-key", "planted"]
+        );
+    }
 }

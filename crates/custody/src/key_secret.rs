@@ -15,6 +15,10 @@ pub const CERTIFICATE_ITEM: &str = "tls.crt";
 /// Item with the private key, PEM PKCS#1.
 pub const PRIVATE_KEY_ITEM: &str = "tls.key";
 
+/// Annotation of a key Secret whose key leaked: it opens until it is retired, and nobody seals to it. Its value is when
+/// that became known (RFC 3339), for people; that it is there is what counts.
+pub const COMPROMISED: &str = "privyseal.dev/compromised";
+
 /// The Secret that keeps a key pair: named by the API server from `prefix`, labelled active.
 pub fn to_secret(pair: &KeyPair, prefix: &str, namespace: Option<&str>) -> Result<Secret, KeyError> {
     let private = private_key::to_pkcs1_pem(pair.opening_key())?;
@@ -56,6 +60,11 @@ pub fn from_secret(secret: &Secret) -> Result<KeyringEntry, NotAKey> {
 pub fn is_active(metadata: &ObjectMeta) -> bool {
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::SEALED_SECRETS_KEY));
     label.is_some_and(|value| value == names::KEY_ACTIVE)
+}
+
+/// Whether the key is marked as compromised.
+pub fn is_compromised(metadata: &ObjectMeta) -> bool {
+    metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(COMPROMISED))
 }
 
 /// Whether an owner reference names a SealedSecret, of whatever version.

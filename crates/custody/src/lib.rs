@@ -14,7 +14,9 @@
 
 pub mod cluster;
 pub mod key_secret;
+mod maker_mark;
 pub mod published;
 mod secret_api;
 
+pub use maker_mark::{MADE_BY, MakerMark};
 pub use secret_api::{ApiError, SecretApi, Unreadable};

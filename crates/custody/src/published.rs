@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
 use privyseal_keys::{Published, PublishedError, PublishedKeys, PublisherPublicKey};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Name of the ConfigMap.
@@ -12,6 +13,32 @@ const LIST: &str = "sealing-keys.json";
 const SIGNATURE: &str = "sealing-keys.json.sig";
 const PUBLISHER: &str = "publisher.pub";
 const CERTIFICATE: &str = "cert.pem";
+const STATUS: &str = "status.json";
+
+/// What the leader says of the key that seals now, beside the list. It is not signed: who doubts it checks the key's
+/// [`MakerMark`](crate::MakerMark).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealingKeyStatus {
+    /// Whose it is.
+    pub reason: SealingKeyReason,
+    /// A sentence that says what to do.
+    pub message: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// The Secret that holds it.
+    pub secret: String,
+    /// Since when this is so (RFC 3339).
+    pub since: String,
+}
+
+/// Whose the sealing key is. The words are part of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SealingKeyReason {
+    /// A leader of this controller made it.
+    MadeByLeader,
+    /// Somebody else did.
+    ForeignSealingKey,
+}
 
 /// The ConfigMap of a list. `cert.pem`, the certificate that seals now, is there for people and for the peer's
 /// tools; what is signed is the list.
@@ -31,6 +58,17 @@ pub fn to_config_map(namespace: &str, published: &Published, sealing_pem: Option
         data: Some(data),
         ..ConfigMap::default()
     }
+}
+
+/// Adds what the leader says of the sealing key.
+pub fn set_status(config_map: &mut ConfigMap, status: &SealingKeyStatus) {
+    let text = serde_json::to_string(status).expect("strings are JSON");
+    config_map.data.get_or_insert_default().insert(STATUS.to_owned(), text);
+}
+
+/// What the leader said of the sealing key; none if it said nothing that this release understands.
+pub fn status(config_map: &ConfigMap) -> Option<SealingKeyStatus> {
+    serde_json::from_str(config_map.data.as_ref()?.get(STATUS)?).ok()
 }
 
 /// The list in a ConfigMap, its signature checked against the publisher that it names.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 mod future;
+mod marks;
 mod replicas;
 mod ring;
 mod two_releases;

@@ -11,7 +11,7 @@ use privyseal_tests::sealing::{Sealer, privyseal};
 use privyseal_tests::{ControlPlane, Controller, ControllerOptions, Release, ReleaseOptions};
 use serde_json::{Value, json};
 
-fn new_key(namespace: &str) -> Value {
+pub(crate) fn new_key(namespace: &str) -> Value {
     let made = privyseal(&["keys", "generate", "--size", "2048", "-n", namespace, "-o", "json"], "");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut key: Value = serde_json::from_slice(&made.stdout).unwrap();
@@ -19,7 +19,7 @@ fn new_key(namespace: &str) -> Value {
     key
 }
 
-fn named(mut key: Value, name: &str) -> Value {
+pub(crate) fn named(mut key: Value, name: &str) -> Value {
     key["metadata"]["name"] = json!(name);
     key
 }
