@@ -17,6 +17,7 @@ use privyseal_keys::{
     Certificate, KeyringEntry, PublishedKey, PublishedKeys, PublisherKey, PublisherPublicKey,
 };
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What shall be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub(crate) struct Published {
     /// The list, if we signed it. Whoever may write the ConfigMap can write any other.
     list: Option<PublishedKeys>,
     status: Option<SealingKeyStatus>,
+    /// The largest serial that is known to be ours.
+    last_serial: u64,
 }
 
 impl Published {
@@ -85,7 +88,8 @@ impl Published {
         let list = config_map.as_ref().and_then(|config_map| from_config_map(config_map).ok());
         let list = list.filter(|(_, by)| by == publisher).map(|(list, _)| list);
         let status = config_map.as_ref().and_then(status);
-        Self { config_map, list, status }
+        let last_serial = list.as_ref().map_or(0, |list| list.serial);
+        Self { config_map, list, status, last_serial }
     }
 
     /// The keys that nobody may seal to, by our own word.
@@ -108,17 +112,13 @@ impl Published {
         publication: &Publication,
         now: Timestamp,
     ) -> Option<(PublishedKeys, ConfigMap)> {
-        let list =
-            self.list.clone().filter(|list| says(list, publication)).unwrap_or_else(|| PublishedKeys {
-                serial: next_serial(self.list.as_ref(), now),
-                time: whole_seconds(now),
-                keys: publication
-                    .certificates
-                    .iter()
-                    .map(|c| PublishedKey { certificate: c.clone() })
-                    .collect(),
-                revoked: publication.revoked.iter().copied().collect(),
-            });
+        let current = |list: &PublishedKeys| list.serial == self.last_serial && says(list, publication);
+        let list = self.list.clone().filter(current).unwrap_or_else(|| PublishedKeys {
+            serial: next_serial(self.last_serial, now),
+            time: whole_seconds(now),
+            keys: publication.certificates.iter().map(|c| PublishedKey { certificate: c.clone() }).collect(),
+            revoked: publication.revoked.iter().copied().collect(),
+        });
         let sealing = publication.certificates.first().map(Certificate::to_pem);
         let mut config_map = to_config_map(namespace, &list.publish(key), sealing);
         if let Some(status) = &publication.status {
@@ -144,12 +144,19 @@ fn says(list: &PublishedKeys, publication: &Publication) -> bool {
 pub(crate) struct Publisher {
     api: Api<ConfigMap>,
     namespace: String,
+    /// Of the list that this term wrote last: one that is lost in the same second, or replaced by an older one of ours,
+    /// has a successor all the same.
+    last_serial: AtomicU64,
 }
 
 impl Publisher {
     /// For one namespace.
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            last_serial: AtomicU64::new(0),
+        }
     }
 
     /// Each change of the ConfigMap, whoever made it.
@@ -169,7 +176,9 @@ impl Publisher {
     pub(crate) async fn read(&self, publisher: &PublisherPublicKey) -> Result<Published, String> {
         let existing =
             api::bounded(self.api.get_opt(CONFIG_MAP)).await.map_err(|error| api::brief(&error))?;
-        Ok(Published::of(existing, publisher))
+        let published = Published::of(existing, publisher);
+        let last_serial = self.last_serial.load(Ordering::Relaxed).max(published.last_serial);
+        Ok(Published { last_serial, ..published })
     }
 
     /// Makes the ConfigMap right if it is not, and nobody wrote it since it was read.
@@ -188,6 +197,7 @@ impl Publisher {
             api::bounded(self.api.create(&params, &config_map)).await
         };
         written.map_err(|error| api::brief(&error))?;
+        self.last_serial.fetch_max(list.serial, Ordering::Relaxed);
         tracing::info!(serial = list.serial, keys = list.keys.len(), "sealing keys published");
         Ok(())
     }
@@ -198,9 +208,8 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
 }
 
 /// Larger than the last one, and than any before a ConfigMap that was lost: the seconds since 1970 see to that.
-fn next_serial(before: Option<&PublishedKeys>, now: Timestamp) -> u64 {
-    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
-    before.map_or(0, |list| list.serial.saturating_add(1)).max(seconds)
+fn next_serial(last: u64, now: Timestamp) -> u64 {
+    u64::try_from(now.as_second()).unwrap_or(0).max(last.saturating_add(1))
 }
 
 const FOREIGN: &str = "the controller did not make the key that seals: if nobody of your team put it there, label its \
@@ -311,11 +320,22 @@ mod tests {
     #[test]
     fn serials_grow_even_when_the_list_was_lost_or_the_clock_stepped_back() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        let first = next_serial(None, now);
-        let list = |serial| PublishedKeys { serial, time: now, keys: Vec::new(), revoked: Vec::new() };
-        assert_eq!(next_serial(Some(&list(first)), now), first + 1);
+        let first = next_serial(0, now);
+        assert_eq!(next_serial(first, now), first + 1);
         let later = now + jiff::SignedDuration::from_secs(10);
-        assert!(next_serial(None, later) > first + 1);
-        assert_eq!(next_serial(Some(&list(u64::MAX)), now), u64::MAX);
+        assert!(next_serial(0, later) > first + 1);
+        assert_eq!(next_serial(u64::MAX, now), u64::MAX);
+    }
+
+    #[test]
+    fn a_list_that_is_lost_or_replayed_in_the_same_second_has_a_successor() {
+        let publisher = publisher();
+        let held = Held::for_tests(now(), &[("a", 1)], &[]);
+        let first = after(&publisher, &held, &Published::default(), now());
+        let lost = Published { last_serial: first.last_serial, ..Published::default() };
+        let second = after(&publisher, &held, &lost, now());
+        assert_eq!(second.last_serial, first.last_serial + 1);
+        let replayed = Published { last_serial: second.last_serial, ..first };
+        assert_eq!(after(&publisher, &held, &replayed, now()).last_serial, second.last_serial + 1);
     }
 }
