@@ -18,7 +18,8 @@ mod yaml;
 
 use crate::error::{Details, DocumentError, Encoding, Limit, Position, Problem};
 use crate::names::{SEALED_SECRET_API_VERSION, SECRET_API_VERSION};
-use node::{Entry, Key, Kind, Node};
+pub(crate) use node::{Entry, Key, Kind, Node};
+pub(crate) use scalar::{key_not_text, resolve};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -38,6 +39,26 @@ pub struct Document {
     origin: Origin,
     encoding: Encoding,
     root: Node,
+}
+
+/// Which document of an input: so that it can be edited where it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentId {
+    pub(crate) document: usize,
+    pub(crate) item: Option<usize>,
+}
+
+impl DocumentId {
+    pub(crate) fn error(
+        self,
+        source: &str,
+        at: Position,
+        path: Option<&[String]>,
+        problem: Problem,
+    ) -> DocumentError {
+        let origin = Origin { source_name: source.into(), document: Some(self.document), item: self.item };
+        origin.error(at, path.map(|path| field::written_path(self.item, path)), problem)
+    }
 }
 
 /// Where a document comes from.
@@ -74,6 +95,24 @@ impl Document {
     /// Which item of a `List`, from 0.
     pub fn item(&self) -> Option<usize> {
         self.origin.item
+    }
+
+    /// Which one it is among all of the input, for [`edit::Edit`](crate::edit::Edit).
+    pub fn id(&self) -> DocumentId {
+        DocumentId { document: self.number(), item: self.item() }
+    }
+
+    /// The place of its first key.
+    pub(crate) fn position(&self) -> Position {
+        self.root.at
+    }
+
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
+    }
+
+    pub(crate) fn root_mut(&mut self) -> &mut Node {
+        &mut self.root
     }
 
     /// The line of its first key.

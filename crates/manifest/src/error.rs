@@ -78,6 +78,10 @@ impl DocumentError {
         &self.0.problem
     }
 
+    pub(crate) fn with_problem(self, problem: Problem) -> Self {
+        Self(Box::new(Details { problem, ..*self.0 }))
+    }
+
     /// What to do about it, where that can be said.
     pub fn hint(&self) -> Option<String> {
         self.0.problem.hint()
@@ -171,6 +175,64 @@ pub enum Problem {
         /// Bytes of all values, decoded.
         bytes: usize,
     },
+    /// An edit would touch more than it was asked to.
+    #[error("not edited in place: {0}")]
+    NotEditable(Obstacle),
+}
+
+/// Why [`edit::apply`](crate::edit::apply) leaves a file alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// `*name` stands there or above.
+    #[error("an alias stands here for what is written elsewhere")]
+    Alias,
+    /// `&name` stands there, above or within, and `*name` elsewhere.
+    #[error("an alias elsewhere stands for what is written here")]
+    SharedAnchor,
+    /// `<<`.
+    #[error("a merge key adds fields that are written elsewhere")]
+    MergeKey,
+    /// `!name`.
+    #[error("a YAML tag stands here")]
+    Tag,
+    /// `? key`, or a key with an anchor, an alias or a tag.
+    #[error("a key that is more than one word or quoted text")]
+    Key,
+    /// A CR without LF.
+    #[error("a carriage return without a line feed, which only some readers take for the end of a line")]
+    LoneCarriageReturn,
+    /// `{{` of a template, where YAML has something else.
+    #[error("a template that is not YAML before it is rendered")]
+    Template,
+    /// Valid, and nothing that we know to change.
+    #[error("an unusual layout")]
+    Layout,
+    /// Not in this input.
+    #[error("no such document")]
+    NoSuchDocument,
+    /// Two changes of one field.
+    #[error("two changes that contradict each other")]
+    Contradiction,
+    /// The result would not be the old document with the change.
+    #[error("something else in the file would change its meaning")]
+    Guard,
+}
+
+impl Obstacle {
+    fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Alias | Self::SharedAnchor | Self::MergeKey => "write the fields out where they are used",
+            Self::Tag => "remove the tag",
+            Self::Key => "write the key as `key: value`",
+            Self::LoneCarriageReturn => "save the file with LF or CRLF as line ends",
+            Self::Template => "edit a SealedSecret that stands in a file of its own, without `{{`",
+            Self::Layout | Self::Guard => {
+                "write this part in the usual way: one entry per line, indented by spaces"
+            }
+            Self::NoSuchDocument | Self::Contradiction => return None,
+        })
+    }
 }
 
 impl Problem {
@@ -187,6 +249,7 @@ impl Problem {
                 "put the key in quotes: unquoted, YAML reads it as something other than text"
             }
             Self::UnsupportedTag => "write the value itself; base64 of binary values belongs under `data`",
+            Self::NotEditable(obstacle) => return obstacle.hint().map(str::to_owned),
             Self::UnknownField { suggestion: Some(name) } => return Some(format!("did you mean `{name}`?")),
             Self::Base64(_) => "`data` holds base64; plain text belongs under `stringData`",
             _ => return None,

@@ -9,6 +9,7 @@
 //! - [`read`]: YAML streams, JSON, `List`s; what a scalar is, is decided as `kubectl` decides it.
 //! - [`Secret`] is plaintext: it has no `Debug`, `Display` or `Serialize`, and what it writes is wiped.
 //! - [`SealedSecret`] is the custom resource, and [`sealed_secret::crd`] its definition.
+//! - [`edit`]: changes of SealedSecrets in the text they stand in; every other byte stays, or nothing is changed.
 //! - [`names`]: annotations and labels, and the scope that they spell.
 //!
 //! It refuses to seal or open anything, to know a key, a clock, a file or the network, to put a scalar of a document
@@ -33,6 +34,7 @@
 //! ```
 
 mod document;
+pub mod edit;
 pub mod emit;
 mod error;
 pub mod names;
@@ -40,8 +42,8 @@ pub mod sealed_secret;
 mod secret;
 mod wiping;
 
-pub use document::{Document, read};
-pub use error::{DocumentError, Encoding, Found, Limit, Position, Problem};
+pub use document::{Document, DocumentId, read};
+pub use error::{DocumentError, Encoding, Found, Limit, Obstacle, Position, Problem};
 pub use sealed_secret::{
     Condition, SealedSecret, SealedSecretSpec, SealedSecretStatus, SecretTemplate, TemplateMetadata,
 };

@@ -170,13 +170,24 @@ impl<'a> Field<'a> {
             Step::Root => {}
             Step::Index(index) => path.push_str(&format!("[{index}]")),
             Step::Known(name) => dotted(&mut path, name),
-            Step::Key(key) if is_ordinary(key) && key.contains(['.', '/']) => {
-                path.push_str(&format!("[{key}]"));
-            }
-            Step::Key(key) if is_ordinary(key) => dotted(&mut path, key),
-            Step::Key(_) => {}
+            Step::Key(key) => push_key(&mut path, key),
         }
         path
+    }
+}
+
+/// A path of keys, written the same.
+pub(super) fn written_path(item: Option<usize>, keys: &[String]) -> String {
+    let mut path = item.map(|item| format!("items[{item}]")).unwrap_or_default();
+    keys.iter().for_each(|key| push_key(&mut path, key));
+    path
+}
+
+fn push_key(path: &mut String, key: &str) {
+    if is_ordinary(key) && key.contains(['.', '/']) {
+        path.push_str(&format!("[{key}]"));
+    } else if is_ordinary(key) {
+        dotted(path, key);
     }
 }
 

@@ -65,6 +65,25 @@ impl Node {
         entries.iter().find(|entry| entry.key.is(name)).map(|entry| &entry.value)
     }
 
+    /// Whether two trees say the same, in whatever order and wherever they stand.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Null, Kind::Null) | (Kind::Tagged, Kind::Tagged) => true,
+            (Kind::Boolean(a), Kind::Boolean(b)) => a == b,
+            (Kind::Number(a), Kind::Number(b)) => a == b,
+            (Kind::Text(a), Kind::Text(b)) => a == b,
+            (Kind::List(a), Kind::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
+            (Kind::Mapping(a), Kind::Mapping(b)) => {
+                a.len() == b.len()
+                    && by_key(a).into_iter().zip(by_key(b)).all(|(a, b)| {
+                        (&a.key.text, a.key.not_text) == (&b.key.text, b.key.not_text)
+                            && a.value.same(&b.value)
+                    })
+            }
+            _ => false,
+        }
+    }
+
     /// For the fields that hold no plaintext. None if a tag is in the way; nulls within collections stay.
     pub(crate) fn to_json(&self) -> Option<Value> {
         Some(match &self.kind {
@@ -89,6 +108,12 @@ impl Key {
     pub(crate) fn is(&self, name: &str) -> bool {
         self.not_text.is_none() && *self.text == name
     }
+}
+
+fn by_key(entries: &[Entry]) -> Vec<&Entry> {
+    let mut entries: Vec<&Entry> = entries.iter().collect();
+    entries.sort_by(|a, b| a.key.text.cmp(&b.key.text));
+    entries
 }
 
 /// The places of two equal keys, if there are any.

@@ -4,12 +4,13 @@
 //! `010` is 8, `1_000` is a number, `08` a float, `12:30` and `2026-01-01` are text. This is its `resolve`, line
 //! by line.
 
-use super::node::Kind;
+use super::node::{Kind, Node};
+use crate::error::{Found, Position};
 use serde_json::Number;
 use zeroize::Zeroizing;
 
 /// Resolves an unquoted, untagged scalar.
-pub(super) fn resolve(text: &str) -> Kind {
+pub(crate) fn resolve(text: &str) -> Kind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
@@ -21,6 +22,12 @@ pub(super) fn resolve(text: &str) -> Kind {
         _ => {}
     }
     number(text).map_or_else(|| Kind::Text(Zeroizing::new(text.to_owned())), Kind::Number)
+}
+
+/// What a key is, if Kubernetes would give it another name.
+pub(crate) fn key_not_text(text: &str, plain: bool) -> Option<Found> {
+    let kind = if plain { resolve(text) } else { return None };
+    if same_key(text, &kind) { None } else { Node { at: Position::START, kind }.found() }
 }
 
 /// The key that Kubernetes makes of a scalar that is not text, if it is spelled the same.

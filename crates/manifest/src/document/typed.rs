@@ -43,6 +43,11 @@ impl Document {
         }
     }
 
+    /// Checks that it says to be a SealedSecret.
+    pub(crate) fn check_sealed_secret(&self) -> Result<(), DocumentError> {
+        kind_is(&Field::root(&self.origin, &self.root), SEALED_SECRET_KIND, SEALED_SECRET_API_VERSION)
+    }
+
     /// The document as a SealedSecret. The sealed values are not looked into.
     pub fn into_sealed_secret(self) -> Result<SealedSecret, DocumentError> {
         let root = Field::root(&self.origin, &self.root);

@@ -4,6 +4,8 @@
 
 mod canary;
 mod documents;
+mod edit_refusals;
+mod edits;
 mod emission;
 mod properties;
 mod schema;
