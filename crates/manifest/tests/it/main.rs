@@ -4,6 +4,7 @@
 
 mod canary;
 mod documents;
+mod edit_oracles;
 mod edit_properties;
 mod edit_refusals;
 mod edits;

@@ -1,0 +1,69 @@
+//! Another implementation of lossless edits, with a parser of its own: oneyaml writes the same bytes, and reads what was
+//! asked for. Where comments belong it has its own rules, so bytes are compared where a value is replaced.
+
+use crate::edit_properties::{file, sealed_value};
+use oneyaml::Stream;
+use proptest::prelude::*;
+
+/// The SealedSecret among the documents of a stream.
+fn position(stream: &Stream) -> Option<usize> {
+    (0..stream.len()).find(|&index| {
+        let kind = |document: oneyaml::Document| Some(document.get("kind")?.as_str()? == "SealedSecret");
+        stream.document(index).and_then(kind) == Some(true)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn oneyaml_writes_the_same_bytes_for_a_value_of_one_line(
+        file in file(),
+        pick in any::<prop::sample::Index>(),
+        value in sealed_value().prop_filter("no other word", |value| value.starts_with("Ag")),
+    ) {
+        let text = file.text();
+        let (name, written) = pick.get(&file.entries);
+        prop_assume!(written.one_line());
+        let ours = file.edit(&text, |edit| edit.set_item(name, &value));
+        let mut stream = Stream::parse(text.as_str()).unwrap();
+        let Some(index) = position(&stream) else { return Ok(()) };
+        let mut document = stream.document_mut(index).unwrap();
+        document
+            .get_mut("spec")
+            .and_then(|spec| spec.get_mut("encryptedData"))
+            .and_then(|data| data.get_mut(name.as_str()))
+            .unwrap()
+            .set_scalar(&value)
+            .unwrap();
+        prop_assert_eq!(stream.to_string(), ours);
+    }
+
+    #[test]
+    fn oneyaml_reads_what_was_asked_for(file in file(), name in crate::edit_properties::item(), value in sealed_value()) {
+        let text = file.text();
+        let gone = &file.entries[0].0;
+        prop_assume!(*gone != name);
+        let ours = file.edit(&text, |edit| edit.set_item(&name, &value).remove_item(gone));
+        let (before, after) = (Stream::parse(text.as_str()).unwrap(), Stream::parse(ours.as_str()).unwrap());
+        prop_assert_eq!(before.len(), after.len());
+        let sealed = position(&before);
+        for index in 0..before.len() {
+            let (old, new) = (before.document(index).unwrap(), after.document(index).unwrap());
+            if Some(index) != sealed {
+                if !text.contains("kind: List") {
+                    prop_assert_eq!(old.to_string(), new.to_string());
+                }
+                continue;
+            }
+            let data = new.get("spec").and_then(|spec| spec.get("encryptedData")).unwrap();
+            prop_assert_eq!(data.get(name.as_str()).and_then(|node| node.as_str().map(|text| text.to_string())), Some(value.clone()));
+            prop_assert!(data.get(gone.as_str()).is_none());
+            for (name, written) in &file.entries[1..] {
+                if let Some(node) = data.get(name.as_str()).filter(|_| !ours.contains(&value)) {
+                    prop_assert_eq!(node.as_str().map(|text| text.to_string()), Some(written.value.clone()));
+                }
+            }
+        }
+    }
+}
