@@ -127,3 +127,62 @@ fn len(node: &Node) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::Edit;
+    use std::ops::Range;
+
+    const TEXT: &str = "kind: A\nx: y\n---\nkind: B\nmetadata:\n  labels:\n    a: one\n    b: two\n";
+
+    /// What comes of one splice that claims to set the label `a` of the second document, or to remove it.
+    fn splice(range: Range<usize>, text: &str, pass: Pass) -> Result<String, Problem> {
+        let documents = read(TEXT.as_bytes(), "x").expect("valid");
+        let path = ["metadata", "labels", "a"];
+        let edit = Edit::of(documents[1].id());
+        let edit = if pass == Pass::Set { edit.set(&path, "new") } else { edit.remove(&path) };
+        let mut targets = Targets::new();
+        for (path, change) in &edit.steps {
+            targets.entry(edit.document).or_default().add(path, change);
+        }
+        let mut splices = Splices::default();
+        splices.replace(range, text.to_owned());
+        let edited = Edited::unchanged(TEXT, "x", documents).splice(splices, pass, &targets);
+        edited.map(|edited| edited.as_str().to_owned()).map_err(|error| error.problem().clone())
+    }
+
+    fn at(text: &str) -> Range<usize> {
+        let start = TEXT.find(text).expect("part of the text");
+        start..start + text.len()
+    }
+
+    #[test]
+    fn what_was_asked_for_passes() {
+        assert_eq!(splice(at("one"), "new", Pass::Set), Ok(TEXT.replace("one", "new")));
+        assert_eq!(splice(at("one"), "'new' # c", Pass::Set), Ok(TEXT.replace("one", "'new' # c")));
+        assert_eq!(splice(at("    a: one\n"), "", Pass::Remove), Ok(TEXT.replace("    a: one\n", "")));
+    }
+
+    #[test]
+    fn whatever_else_is_refused() {
+        for (range, text, pass) in [
+            (at("one"), "old", Pass::Set),
+            (at("two"), "new", Pass::Set),
+            (at("one"), "new\n    c: d", Pass::Set),
+            (at("one\n    b: two"), "new", Pass::Set),
+            (at("one"), "[new]", Pass::Set),
+            (at("one"), "\"new", Pass::Set),
+            (at("y"), "z", Pass::Set),
+            (at("B"), "C", Pass::Set),
+            (at("---\n"), "", Pass::Set),
+            (at("---\n"), "---\nkind: C\n---\n", Pass::Set),
+            (at("    b: two\n"), "", Pass::Remove),
+            (at("    a: one\n    b: two\n"), "", Pass::Remove),
+            (at("    a: one\n"), "    a: null\n", Pass::Remove),
+        ] {
+            let refused = Err(Problem::NotEditable(Obstacle::Guard));
+            assert_eq!(splice(range.clone(), text, pass), refused, "{range:?} {text:?}");
+        }
+    }
+}

@@ -348,12 +348,20 @@ proptest! {
         let start = (0..=text.len()).rfind(|&n| n <= at.index(text.len()) && text.is_char_boundary(n)).unwrap();
         let end = (start + len..).find(|&n| n >= text.len() || text.is_char_boundary(n)).unwrap().min(text.len());
         text.replace_range(start..end, put);
-        let Ok(documents) = read(text.as_bytes(), "in") else { return Ok(()) };
-        let Some(id) = documents.iter().find(|d| d.kind() == Some("SealedSecret")).map(Document::id) else { return Ok(()) };
+        let Ok(mut documents) = read(text.as_bytes(), "in") else { return Ok(()) };
+        let Some(index) = documents.iter().position(|d| d.kind() == Some("SealedSecret")) else { return Ok(()) };
+        let document = documents.swap_remove(index);
+        let id = document.id();
+        let Ok(object) = document.into_sealed_secret() else { return Ok(()) };
         for name in ["a", &file.entries[0].0] {
+            let mut wanted = object.clone();
+            wanted.spec.encrypted_data.insert(name.to_owned(), "AgNEW=".to_owned());
+            let annotations = wanted.metadata.annotations.get_or_insert_default();
+            annotations.insert("privyseal.dev/sealed-with".to_owned(), "a=b".to_owned());
             let edit = Edit::of(id).set_item(name, "AgNEW=").sealed_with(Some("a=b".to_owned()));
             if let Ok(after) = apply(text.as_bytes(), "in", &[edit]) {
                 prop_assert_eq!(others(after.as_str()), others(&text));
+                prop_assert_eq!(sealed(after.as_str()).into_sealed_secret().unwrap(), wanted);
             }
         }
     }
