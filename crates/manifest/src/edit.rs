@@ -57,8 +57,7 @@ impl Edit {
         Self { document, steps: Vec::new() }
     }
 
-    /// Makes a field a text; maps on the way to it are made if they are missing. No path is longer than the schema
-    /// makes it, and none leads through a list.
+    /// Makes a field a text. Maps on the way to it are made if they are missing; lists are not entered.
     #[must_use]
     pub fn set(mut self, path: &[&str], value: impl Into<String>) -> Self {
         self.steps.push((owned(path), Change::Set(value.into())));

@@ -4,6 +4,7 @@
 //!   bytes of a file ──read──▶ [Document] ──into_secret──────────▶ Secret ──────────▶ to_yaml, to_json (wiped)
 //!                                        └─into_sealed_secret──▶ SealedSecret ────▶ emit::to_yaml, to_json
 //!                                                                     └──────────▶ sealed_secret::crd
+//!   bytes of a file, [Edit] ──edit::apply──▶ the same bytes but for what the edits name
 //! ```
 //!
 //! - [`read`]: YAML streams, JSON, `List`s; what a scalar is, is decided as `kubectl` decides it.

@@ -20,11 +20,11 @@ proptest! {
     fn oneyaml_writes_the_same_bytes_for_a_value_of_one_line(
         file in file(),
         pick in any::<prop::sample::Index>(),
-        value in sealed_value().prop_filter("no other word", |value| value.starts_with("Ag")),
+        value in "Ag[A-Za-z0-9+/]{8,90}={0,2}",
     ) {
         let text = file.text();
-        let (name, written) = pick.get(&file.entries);
-        prop_assume!(written.one_line());
+        let one_line: Vec<_> = file.entries.iter().filter(|(_, written)| written.one_line()).collect();
+        let Some((name, _)) = one_line.get(pick.index(file.entries.len())) else { return Ok(()) };
         let ours = file.edit(&text, |edit| edit.set_item(name, &value));
         let mut stream = Stream::parse(text.as_str()).unwrap();
         let Some(index) = position(&stream) else { return Ok(()) };
