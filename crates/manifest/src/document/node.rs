@@ -48,15 +48,7 @@ impl Node {
     }
 
     pub(crate) fn found(&self) -> Option<Found> {
-        Some(match self.kind {
-            Kind::Null => Found::Null,
-            Kind::Boolean(_) => Found::Boolean,
-            Kind::Number(_) => Found::Number,
-            Kind::Text(_) => Found::Text,
-            Kind::List(_) => Found::List,
-            Kind::Mapping(_) => Found::Mapping,
-            Kind::Tagged => return None,
-        })
+        self.kind.found()
     }
 
     /// The value of a key, if this is a mapping that has it.
@@ -99,6 +91,20 @@ impl Node {
                 });
                 Value::Object(pairs.collect::<Option<_>>()?)
             }
+            Kind::Tagged => return None,
+        })
+    }
+}
+
+impl Kind {
+    pub(crate) fn found(&self) -> Option<Found> {
+        Some(match self {
+            Kind::Null => Found::Null,
+            Kind::Boolean(_) => Found::Boolean,
+            Kind::Number(_) => Found::Number,
+            Kind::Text(_) => Found::Text,
+            Kind::List(_) => Found::List,
+            Kind::Mapping(_) => Found::Mapping,
             Kind::Tagged => return None,
         })
     }

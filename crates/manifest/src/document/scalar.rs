@@ -4,8 +4,8 @@
 //! `010` is 8, `1_000` is a number, `08` a float, `12:30` and `2026-01-01` are text. This is its `resolve`, line
 //! by line.
 
-use super::node::{Kind, Node};
-use crate::error::{Found, Position};
+use super::node::Kind;
+use crate::error::Found;
 use serde_json::Number;
 use zeroize::Zeroizing;
 
@@ -27,7 +27,7 @@ pub(crate) fn resolve(text: &str) -> Kind {
 /// What a key is, if Kubernetes would give it another name.
 pub(crate) fn key_not_text(text: &str, plain: bool) -> Option<Found> {
     let kind = if plain { resolve(text) } else { return None };
-    if same_key(text, &kind) { None } else { Node { at: Position::START, kind }.found() }
+    if same_key(text, &kind) { None } else { kind.found() }
 }
 
 /// The key that Kubernetes makes of a scalar that is not text, if it is spelled the same.

@@ -1,7 +1,7 @@
 //! What is in the way of an edit, on its way up to a place in a file.
 
-use super::syntax::{Node, Shape};
-use crate::document::DocumentId;
+use super::syntax::{Node, Shape, Style};
+use crate::document::{DocumentId, resolve};
 use crate::error::{DocumentError, Found, Obstacle, Position, Problem};
 
 /// Something on the way that cannot be edited.
@@ -26,9 +26,10 @@ impl Refusal {
     }
 
     pub(super) fn wrong_type(node: &Node, expected: &'static str) -> Self {
-        let found = match node.shape {
+        let found = match &node.shape {
             Shape::List { .. } => Found::List,
             Shape::Mapping { .. } => Found::Mapping,
+            Shape::Scalar { style: Style::Plain, text } => resolve(text).found().unwrap_or(Found::Text),
             _ => Found::Text,
         };
         Self::new(node.start, Problem::WrongType { expected, found })

@@ -263,10 +263,9 @@ impl<'a> Walk<'a> {
 
     fn check_key(&self, entry: &Entry) -> Result<(), Refusal> {
         let key = &entry.key;
-        let before = self.lines.0[..key.start].trim_end_matches([' ', '\t', '\r', '\n']);
-        let line_begins = self.lines.0[before.len()..key.start].contains('\n');
-        // `?` on the line above ends a value in block style, and begins a key in flow style.
-        let explicit = before.ends_with('?') && (!line_begins || before.ends_with([' ', '\n']));
+        let before = self.lines.0[..key.start].trim_end_matches([' ', '\t']);
+        // On the same line; at the end of the line above it belongs to a value.
+        let explicit = before.ends_with('?');
         match &key.shape {
             Shape::Scalar { style: Style::Plain, text } if **text == "<<" => {
                 Err(Refusal::of(key, Obstacle::MergeKey))

@@ -84,6 +84,10 @@ fn other_problems_keep_their_names() {
         "in.yaml:5:8: document 1: spec.encryptedData.b: expected text, found a mapping"
     );
     assert_eq!(
+        problem("spec:\n  encryptedData: 12\n"),
+        "in.yaml:4:18: document 1: spec.encryptedData: expected a mapping, found a number"
+    );
+    assert_eq!(
         problem("spec:\n  encryptedData: [b]\n"),
         "in.yaml:4:18: document 1: spec.encryptedData: expected a mapping, found a list"
     );

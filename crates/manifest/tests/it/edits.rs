@@ -123,6 +123,7 @@ fn an_item_comes_to_its_place() {
         ("    a: &x y # c\n", "    a: &x y # c\n    b: NEW=\n"),
         ("    'a': x\n", "    'a': x\n    'b': NEW=\n"),
         ("            a: x\n", "            a: x\n            b: NEW=\n"),
+        ("    a: what?\n    c: {d: what?, e: ?f}\n", "    a: what?\n    b: NEW=\n    c: {d: what?, e: ?f}\n"),
         (" a: x\n", " a: x\n b: NEW=\n"),
     ] {
         let (before, after) = match before.starts_with("    ") {
