@@ -1,8 +1,8 @@
 //! Another implementation of lossless edits, with a parser of its own: oneyaml writes the same bytes, and reads what was
-//! asked for. Where comments belong it has its own rules, so bytes are compared where a value is replaced.
+//! asked for.
 
-use crate::edit_properties::{file, sealed_value};
-use oneyaml::Stream;
+use crate::edit_properties::{Layout, file, sealed_value};
+use oneyaml::{NodeMut, Stream};
 use proptest::prelude::*;
 
 /// The SealedSecret among the documents of a stream.
@@ -37,6 +37,37 @@ proptest! {
             .set_scalar(&value)
             .unwrap();
         prop_assert_eq!(stream.to_string(), ours);
+    }
+
+    #[test]
+    fn oneyaml_adds_and_removes_the_same_lines(
+        file in file().prop_filter("block style", |file| file.layout == Layout::Block && file.entries.len() > 1),
+        value in "Ag[A-Za-z0-9+/]{8,90}={0,2}",
+    ) {
+        let text = file.text();
+        let edited = |change: &dyn Fn(NodeMut<'_>)| {
+            let mut stream = Stream::parse(text.as_str()).unwrap();
+            let index = position(&stream).unwrap();
+        let mut document = stream.document_mut(index).unwrap();
+            change(document.get_mut("spec").and_then(|spec| spec.get_mut("encryptedData")).unwrap());
+            stream.to_string()
+        };
+        // It quotes a new value as its neighbours are quoted, and puts a blank line above where they have one.
+        let added = edited(&|mut data| {
+            data.insert("zzzz", value.as_str()).unwrap();
+        });
+        let added = added.replace(&format!("'{value}'"), &value).replace(&format!("\"{value}\""), &value);
+        let lines = |text: &str| text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        prop_assert_eq!(lines(&added), lines(&file.edit(&text, |edit| edit.set_item("zzzz", &value))));
+
+        let (gone, _) = &file.entries[0];
+        let mut stream = Stream::parse(text.as_str()).unwrap();
+        let index = position(&stream).unwrap();
+        let mut document = stream.document_mut(index).unwrap();
+        let data = document.get("spec").and_then(|spec| spec.get("encryptedData"));
+        let id = data.and_then(|data| data.get(gone.as_str())).unwrap().id();
+        let _ = document.remove_keep_comments(id).unwrap();
+        prop_assert_eq!(stream.to_string(), file.edit(&text, |edit| edit.remove_item(gone)));
     }
 
     #[test]
