@@ -25,6 +25,17 @@
 //! - What is not there is no error.
 //!
 //! Line breaks are those of the neighbouring line. A last line without one stays without.
+//!
+//! ```
+//! use privyseal_manifest::{edit, read};
+//!
+//! let before = b"apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nspec:\n  encryptedData:\n    # the admin's\n    user: 'AgA='\n";
+//! let id = read(before, "db.yaml")?[0].id();
+//! let changes = edit::Edit::of(id).set_item("user", "AgB=").set_item("password", "AgC=");
+//! let after = edit::apply(before, "db.yaml", &[changes])?;
+//! assert!(after.as_str().ends_with("    password: AgC=\n    # the admin's\n    user: 'AgB='\n"));
+//! # Ok::<(), privyseal_manifest::DocumentError>(())
+//! ```
 
 mod block;
 mod changes;
