@@ -246,8 +246,20 @@ impl Replica {
 
     async fn measure(&self) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let mut dropped_before = false;
         loop {
-            let (objects, synced) = self.index.lock().counts();
+            let ((objects, synced), dropped) = {
+                let index = self.index.lock();
+                (index.counts(), index.marker_dropped())
+            };
+            if dropped && !dropped_before {
+                tracing::warn!(
+                    "the CustomResourceDefinition of SealedSecrets is an older one and drops status.marker: all works, \
+                     but each start opens everything again; apply the one of this release"
+                );
+            }
+            dropped_before = dropped;
+            self.metrics.marker_dropped.set(i64::from(dropped));
             self.metrics.objects.set(gauge(objects));
             self.metrics.objects_synced.set(gauge(synced));
             self.metrics.queue.set(gauge(self.queue.len()));

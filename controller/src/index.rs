@@ -69,9 +69,14 @@ struct Entry {
     failed: Option<Failed>,
 }
 
-struct Written {
-    resource_version: String,
-    synced: bool,
+/// A status write of ours.
+pub(crate) struct Written {
+    /// What the write gave.
+    pub resource_version: String,
+    /// Whether it said `Synced=True`.
+    pub synced: bool,
+    /// Whether it held a marker.
+    pub marked: bool,
 }
 
 /// A pass that failed for good: not repeated with the same input and the same keys.
@@ -92,6 +97,7 @@ struct Failed {
 pub(crate) struct Index {
     objects: HashMap<Key, Entry>,
     secrets: HashMap<Key, OwnedSecret>,
+    marker_dropped: bool,
 }
 
 struct OwnedSecret {
@@ -103,8 +109,10 @@ impl Index {
     /// Notes a SealedSecret. Says whether there is something to do.
     pub(crate) fn apply_object(&mut self, key: &Key, seen: Seen) -> bool {
         let entry = self.objects.entry(key.clone()).or_default();
-        let echo =
-            entry.written.take().is_some_and(|written| written.resource_version == seen.resource_version);
+        let echo = entry.written.take().filter(|written| written.resource_version == seen.resource_version);
+        if let Some(Written { marked: true, .. }) = echo {
+            self.marker_dropped = seen.claim.is_none();
+        }
         let same_object = entry.seen.as_ref().is_some_and(|before| before.uid == seen.uid);
         if !same_object {
             *entry = Entry::default();
@@ -115,7 +123,7 @@ impl Index {
         });
         let deleting = seen.deleting;
         entry.seen = Some(seen);
-        !deleting && !(same_object && (echo || unchanged))
+        !deleting && !(same_object && (echo.is_some() || unchanged))
     }
 
     /// Forgets a SealedSecret.
@@ -166,6 +174,12 @@ impl Index {
         let synced =
             self.objects.values().filter(|e| e.seen.as_ref().is_some_and(|seen| seen.synced)).count();
         (self.objects.len(), synced)
+    }
+
+    /// Whether the API server dropped the marker of our last status write: an older CRD does not know the field. All works
+    /// without it, but a restart opens everything again.
+    pub(crate) fn marker_dropped(&self) -> bool {
+        self.marker_dropped
     }
 
     /// Whether an owned Secret of that name is known.
@@ -230,11 +244,17 @@ impl Index {
         self.secrets.insert(key.clone(), OwnedSecret { version: secret, owner_uid: uid.to_owned() });
     }
 
-    /// Notes the resourceVersion that our status write gave.
-    pub(crate) fn wrote_status(&mut self, key: &Key, resource_version: String, synced: bool) {
-        if let Some(entry) = self.objects.get_mut(key) {
-            let told = entry.seen.as_ref().is_some_and(|seen| seen.resource_version == resource_version);
-            entry.written = (!told).then_some(Written { resource_version, synced });
+    /// Notes a status write of ours.
+    pub(crate) fn wrote_status(&mut self, key: &Key, written: Written) {
+        let Some(entry) = self.objects.get_mut(key) else { return };
+        match &entry.seen {
+            Some(seen) if seen.resource_version == written.resource_version => {
+                entry.written = None;
+                if written.marked {
+                    self.marker_dropped = seen.claim.is_none();
+                }
+            }
+            _ => entry.written = Some(written),
         }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     pub foreign_keys: Counter,
     /// 1 while we lead and the key that seals is such a key.
     pub sealing_key_foreign: Gauge,
+    /// 1 while the API server drops the markers that we write.
+    pub marker_dropped: Gauge,
     /// Start of validity of the sealing key.
     pub sealing_key_since: Gauge,
     /// 1 while this replica leads.
@@ -93,6 +95,11 @@ impl Metrics {
                 of,
                 "sealing_key_foreign",
                 "Whether the key that seals is one that no leader made",
+            ),
+            marker_dropped: registered(
+                of,
+                "marker_dropped",
+                "Whether the CustomResourceDefinition drops status.marker",
             ),
             sealing_key_since,
             leading: registered(of, "leading", "Whether this replica leads"),

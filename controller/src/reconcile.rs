@@ -9,7 +9,7 @@
 
 use crate::api::{self, bounded};
 use crate::events::Events;
-use crate::index::Index;
+use crate::index::{Index, Written};
 use crate::keystore::Held;
 use crate::leader::Leadership;
 use crate::marker::{Input, MarkerKey, SecretVersion};
@@ -297,9 +297,12 @@ impl Reconciler {
         match api::write_status(&self.client, object, &status).await {
             Ok(written) => {
                 self.metrics.status_writes.inc();
-                let synced = outcome.reason.class() == Class::Done;
-                let version = written.resource_version.unwrap_or_default();
-                self.index.lock().wrote_status(key, version, synced);
+                let written = Written {
+                    resource_version: written.resource_version.unwrap_or_default(),
+                    synced: outcome.reason.class() == Class::Done,
+                    marked: status.marker.is_some(),
+                };
+                self.index.lock().wrote_status(key, written);
             }
             Err(kube::Error::Api(error)) if error.code == 409 => return Err(Stop::Conflict),
             Err(kube::Error::Api(error)) if error.code == 404 => return Err(Stop::Silent),

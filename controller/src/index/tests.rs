@@ -41,6 +41,10 @@ fn secret(resource_version: &str) -> ObjectMeta {
     }
 }
 
+fn written(resource_version: &str, synced: bool) -> Written {
+    Written { resource_version: resource_version.into(), synced, marked: synced }
+}
+
 fn proof(object: &SealedSecret, secret: &SecretVersion) -> Proof {
     let input = Input::of(object.metadata.annotations.as_ref(), &object.spec);
     let opened_with = vec![key_id()];
@@ -111,7 +115,7 @@ fn our_own_writes_echo_without_work() {
     assert!(!index.apply_object(&key(), Seen::of(&object("1"))), "the same once more");
 
     index.prove(&key(), "u1", version("7"), proof.clone());
-    index.wrote_status(&key(), "2".into(), true);
+    index.wrote_status(&key(), written("2", true));
     assert!(in_sync(&index), "before the watch tells");
     assert!(!index.apply_secret(&key(), &secret("7")), "the echo of our Secret");
     assert!(
@@ -125,17 +129,45 @@ fn our_own_writes_echo_without_work() {
 }
 
 #[test]
+fn a_marker_that_the_api_server_drops_is_noticed() {
+    let proof = proof(&object("1"), &version("7"));
+    let unmarked = |resource_version| {
+        let mut object = with_status(object(resource_version), &proof);
+        object.status.as_mut().unwrap().marker = None;
+        Seen::of(&object)
+    };
+    let mut index = Index::default();
+    index.apply_object(&key(), unmarked("1"));
+    assert!(!index.marker_dropped(), "nobody wrote one");
+
+    index.wrote_status(&key(), written("2", true));
+    index.apply_object(&key(), unmarked("2"));
+    assert!(index.marker_dropped());
+    index.wrote_status(&key(), written("3", true));
+    index.apply_object(&key(), Seen::of(&with_status(object("3"), &proof)));
+    assert!(!index.marker_dropped(), "a newer definition came");
+
+    // The watch may be faster than the answer to the write.
+    index.apply_object(&key(), unmarked("4"));
+    index.wrote_status(&key(), written("4", true));
+    assert!(index.marker_dropped());
+    index.apply_object(&key(), Seen::of(&with_status(object("5"), &proof)));
+    index.wrote_status(&key(), written("5", true));
+    assert!(!index.marker_dropped());
+}
+
+#[test]
 fn a_failure_ends_what_was_proven() {
     let proof = proof(&object("1"), &version("7"));
     let mut index = Index::default();
     index.apply_object(&key(), Seen::of(&object("1")));
     index.prove(&key(), "u1", version("7"), proof);
-    index.wrote_status(&key(), "2".into(), true);
+    index.wrote_status(&key(), written("2", true));
     assert!(in_sync(&index));
     let input = Input::of(None, &object("1").spec);
     index.remember_failure(&key(), input, Fingerprint::of(b"ring"), &Outcome::failed(Reason::NotOpened, "m"));
     // The echo of this write is lost in a watch that is cut.
-    index.wrote_status(&key(), "3".into(), false);
+    index.wrote_status(&key(), written("3", false));
     assert!(!in_sync(&index), "the status says False, so a pass has to set it right");
 }
 

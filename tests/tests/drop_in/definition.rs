@@ -66,6 +66,12 @@ async fn under_the_peers_definition_all_works_and_a_restart_opens_again() {
         wait_for_condition(&client, &namespace, name, "Ready", "True").await;
     }
     assert_eq!(controller.metrics().await.sum("privyseal_private_operations_total", &[]), 7.0);
+    eventually(PATIENCE, async || match controller.metrics().await.sum("privyseal_marker_dropped", &[]) {
+        1.0 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    assert!(controller.logs().contains("drops status.marker"), "{}", controller.logs());
 }
 
 /// As the peer's was before it had a schema: spec and status hold what they will.
