@@ -7,13 +7,14 @@
 //! ```text
 //! workspace  where everything is      go_tools       the programs that come from Go modules
 //! process    run a program            prerequisites  what has to be installed
-//! progress   long work, visibly       test, up, demo, generate, image   one file per subcommand
+//! progress   long work, visibly       test, fuzz, up, demo, generate, image   one file per subcommand
 //! ```
 //!
 //! Data goes to stdout: the table of stages, the tale of the demo, the output of tests. Progress goes to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a task runner is for")]
 
 mod demo;
+mod fuzz;
 mod generate;
 mod go_tools;
 mod image;
@@ -41,6 +42,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Task {
     Test(test::Args),
+    Fuzz(fuzz::Args),
     Demo(demo::Args),
     Up(up::Args),
     Generate(generate::Args),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = Workspace::locate().and_then(|workspace| match args.task {
         Task::Test(args) => test::run(&workspace, &args),
+        Task::Fuzz(args) => fuzz::run(&workspace, &args),
         Task::Demo(args) => demo::run(&workspace, &args),
         Task::Up(args) => up::run(&workspace, &args),
         Task::Generate(args) => generate::run(&workspace, &args),

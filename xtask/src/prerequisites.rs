@@ -21,6 +21,8 @@ pub(crate) enum Need {
     RustComponents,
     /// A C compiler, for AWS-LC and as linker.
     C,
+    /// A C++ compiler and its library, for libFuzzer.
+    Cpp,
     Git,
     /// Go, as new as the newest `go` line of our modules.
     Go,
@@ -60,6 +62,7 @@ fn look(workspace: &Workspace, need: Need) -> Result<String> {
             says(&mut workspace.cargo(&["clippy", "--version"]))
         }
         Need::C => says(Command::new("cc").arg("--version")),
+        Need::Cpp => says(Command::new("c++").arg("--version")),
         Need::Git => says(Command::new("git").arg("--version")),
         Need::Go => {
             // Without `local` a go that is too old would fetch a newer one and then report that.
@@ -86,6 +89,7 @@ fn cure(need: Need) -> &'static str {
         Need::Rust => "install rustup (https://rustup.rs); it obeys rust-toolchain.toml by itself",
         Need::RustComponents => "rustup component add rustfmt clippy",
         Need::C => "install gcc or clang as `cc` (Debian: apt-get install gcc libc6-dev)",
+        Need::Cpp => "install g++ or clang++ as `c++` (Debian: apt-get install g++)",
         Need::Git => "install git (Debian: apt-get install git)",
         Need::Go => "install Go (https://go.dev/dl); with --quick the tests do without it",
         Need::Ldd => {

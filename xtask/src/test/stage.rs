@@ -9,11 +9,10 @@ use clap::ValueEnum;
 use super::tally::Tally;
 use super::targets;
 use crate::generate::{self, CHART, NAMESPACE, RELEASE};
-use crate::go_tools;
-use crate::image;
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Lines};
 use crate::workspace::{Profile, Workspace};
+use crate::{fuzz, go_tools, image};
 
 /// The stages, in the order in which they run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -32,6 +31,8 @@ pub(crate) enum Stage {
     Unit,
     /// rustdoc, warnings denied
     Doc,
+    /// Every parser against libFuzzer, a minute each
+    Fuzz,
     /// The control plane and the peers, built from their Go modules
     GoTools,
     /// Generated files are as they would be made
@@ -55,6 +56,7 @@ impl Stage {
             Self::Clippy => "clippy",
             Self::Unit => "unit",
             Self::Doc => "doc",
+            Self::Fuzz => "fuzz",
             Self::GoTools => "go-tools",
             Self::Generated => "generated",
             Self::Chart => "chart",
@@ -72,14 +74,13 @@ impl Stage {
     pub(crate) fn run(self, run: &mut Run<'_>) -> Result<String> {
         match self {
             Self::Prerequisites => run.prerequisites(),
-            Self::Fmt => run.cargo(&["fmt", "--all", "--check"]),
+            Self::Fmt => run.fmt(),
             Self::Tree => run.tree(),
             Self::Build => run.cargo(&["build", "--workspace", "--all-targets", "--locked"]),
-            Self::Clippy => {
-                run.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
-            }
+            Self::Clippy => run.clippy(),
             Self::Unit => run.unit(),
             Self::Doc => run.doc(),
+            Self::Fuzz => fuzz::run_all(run.workspace),
             Self::GoTools => run.go_tools(),
             Self::Generated => run.generated(),
             Self::Chart => run.chart(),
@@ -114,13 +115,25 @@ impl<'a> Run<'a> {
     }
 
     fn prerequisites(&self) -> Result<String> {
-        let mut needs = vec![Need::Rust, Need::RustComponents, Need::C, Need::Git];
+        let mut needs = vec![Need::Rust, Need::RustComponents, Need::C, Need::Cpp, Need::Git];
         if !self.quick {
             needs.extend([Need::Go, Need::Ldd, Need::Namespaces, Need::Setpriv]);
         }
         for found in prerequisites::check(self.workspace, &needs)? {
             println!("{found}");
         }
+        Ok(String::new())
+    }
+
+    fn fmt(&self) -> Result<String> {
+        self.cargo(&["fmt", "--all", "--check"])?;
+        fuzz::fmt(self.workspace)?;
+        Ok(String::new())
+    }
+
+    fn clippy(&self) -> Result<String> {
+        self.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+        fuzz::clippy(self.workspace)?;
         Ok(String::new())
     }
 

@@ -3,6 +3,7 @@
 use super::Origin;
 use super::node::{Entry, Key, Kind, Node};
 use crate::error::{DocumentError, Found, Problem, TEXT};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -152,8 +153,16 @@ impl<'a> Field<'a> {
     }
 
     /// What a type of Kubernetes or ours makes of it. Its own errors may quote values, so they are dropped.
-    pub(super) fn typed<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, DocumentError> {
-        serde_json::from_value(self.json()?).map_err(|_| {
+    ///
+    /// What could not be read again once it is written is refused: of times, jiff reads years that Kubernetes does not
+    /// have (`-000001-01-01T00:00:00Z`), and would write them in another way.
+    pub(super) fn typed<T>(&self, expected: &'static str) -> Result<T, DocumentError>
+    where
+        T: DeserializeOwned + Serialize,
+    {
+        let read = |json: Value| serde_json::from_value::<T>(json).ok();
+        let reads_back = |value: &T| serde_json::to_value(value).ok().and_then(read).is_some();
+        read(self.json()?).filter(reads_back).ok_or_else(|| {
             self.error(Problem::WrongType { expected, found: self.node.found().unwrap_or(Found::Null) })
         })
     }

@@ -121,6 +121,20 @@ fn collections_where_text_is_wanted_and_the_other_way_round() {
     }
 }
 
+/// jiff reads them, with six digits and a sign, and would write them so that nobody reads them.
+#[test]
+fn times_of_years_that_kubernetes_does_not_have_are_refused() {
+    let wrong = Problem::WrongType { expected: "a time", found: Found::Text };
+    let document =
+        |time| format!("apiVersion: v1\nkind: Secret\nmetadata: {{creationTimestamp: \"{time}\"}}\n");
+    for time in ["-000001-01-01T00:00:00Z", "-009998-01-01T00:00:00Z"] {
+        assert_eq!(error(document(time)).3, wrong, "{time}");
+    }
+    for time in ["0001-01-01T00:00:00Z", "2026-11-24T12:00:00.5Z", "9999-12-30T00:00:00Z"] {
+        assert!(secret(document(time)).is_ok(), "{time}");
+    }
+}
+
 #[test]
 fn keys_that_kubernetes_would_rename_are_refused() {
     for (key, found) in [
