@@ -12,6 +12,7 @@ use crate::publish::Publisher;
 use crate::queue::{Priority, Queue};
 use crate::reconcile::{Reconciler, SharedIndex};
 use crate::watch::Watches;
+use jiff::Timestamp;
 use kube::Client;
 use privyseal_keys::PublisherKey;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -166,6 +167,7 @@ impl Replica {
             publisher: Publisher::new(self.client.clone(), &self.config.namespace),
             events: self.events.clone(),
             metrics: self.metrics.clone(),
+            now: Timestamp::now,
         };
         let publisher_key = tokio::select! {
             key = duties.publisher_key() => key,

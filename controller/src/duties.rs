@@ -32,6 +32,8 @@ pub(crate) struct Duties {
     pub events: Events,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub now: fn() -> Timestamp,
 }
 
 impl Duties {
@@ -101,21 +103,21 @@ impl Duties {
         if let Ok(published) = &published {
             held = self.store.revoke(&published.revoked());
         }
-        let mut next = held.renewal(self.keys.renew_period, Timestamp::now());
+        let mut next = held.renewal(self.keys.renew_period, (self.now)());
         if next == Renewal::Now {
             self.make_key(publisher_key).await?;
             held = self.store.reload().await.map_err(|error| custody_error(&error))?;
-            next = held.renewal(self.keys.renew_period, Timestamp::now());
+            next = held.renewal(self.keys.renew_period, (self.now)());
         }
         if !self.leadership.is_held() {
             return Err("the Lease is no longer held".into());
         }
         let published = published?;
-        let publication = Publication::of(&held, &publisher, &published, Timestamp::now());
+        let publication = Publication::of(&held, &publisher, &published, (self.now)());
         self.tell_of_stranger(&published, &publication, told).await;
-        self.publisher.write(publisher_key, &published, &publication).await?;
+        self.publisher.write(publisher_key, &published, &publication, (self.now)()).await?;
         Ok(match next {
-            Renewal::At(at) => until(at).min(LOOK_AGAIN),
+            Renewal::At(at) => from_until((self.now)(), at).min(LOOK_AGAIN),
             Renewal::Now => TRY_AGAIN,
             Renewal::Never => LOOK_AGAIN,
         })
@@ -126,7 +128,7 @@ impl Duties {
             return Err("the Lease is no longer held".into());
         }
         let KeyConfig { size, ttl, common_name, .. } = self.keys.clone();
-        let now = Timestamp::now();
+        let now = (self.now)();
         let pair = tokio::task::spawn_blocking(move || KeyPair::generate(size, &common_name, now, ttl))
             .await
             .map_err(|_| "making a key was interrupted".to_owned())?
@@ -173,11 +175,14 @@ impl Duties {
     }
 }
 
-fn until(at: Timestamp) -> Duration {
-    let wait = at.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+fn from_until(now: Timestamp, at: Timestamp) -> Duration {
+    let wait = at.duration_since(now).max(SignedDuration::ZERO);
     Duration::try_from(wait).unwrap_or(LOOK_AGAIN)
 }
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// A clock that jumped, or a watch that slept, delays nothing by more than this.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests;

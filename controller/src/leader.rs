@@ -35,6 +35,13 @@ impl Leadership {
         self.0.borrow().is_some_and(|until| Instant::now() < until)
     }
 
+    /// Leads for ever, for tests. Drop the sender and it still does.
+    #[cfg(test)]
+    pub(crate) fn unquestioned() -> Self {
+        let for_ever = Instant::now() + Duration::from_secs(u64::from(u32::MAX));
+        Self(watch::channel(Some(for_ever)).1)
+    }
+
     /// Waits until we lead.
     pub(crate) async fn acquired(&mut self) {
         while !self.is_held() {

@@ -187,8 +187,9 @@ impl Publisher {
         key: &PublisherKey,
         before: &Published,
         publication: &Publication,
+        now: Timestamp,
     ) -> Result<(), String> {
-        let next = before.next(key, &self.namespace, publication, Timestamp::now());
+        let next = before.next(key, &self.namespace, publication, now);
         let Some((list, config_map)) = next else { return Ok(()) };
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let written = if before.config_map.is_some() {
