@@ -8,6 +8,7 @@
 mod bad_input;
 mod cluster;
 mod files;
+mod golden;
 mod harness;
 mod inspect;
 mod keys;
