@@ -5,12 +5,14 @@ mod init;
 mod inspect;
 mod keys;
 mod seal;
+mod set;
 mod unseal;
+mod unset;
 
 use crate::error::CommandError;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use privyseal_envelope::{Name, NameError, Namespace, Scope};
+use privyseal_envelope::{Item, Name, NameError, Namespace, Scope};
 use privyseal_manifest::Encoding;
 
 /// Seals Kubernetes Secrets so that they can be committed to Git.
@@ -35,6 +37,8 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Seal(seal::Args),
+    Set(set::Args),
+    Unset(unset::Args),
     Unseal(unseal::Args),
     Inspect(inspect::Args),
     Keys(keys::Args),
@@ -47,6 +51,8 @@ impl Cli {
     pub(crate) fn run(&self) -> Result<(), CommandError> {
         match &self.command {
             Command::Seal(args) => seal::run(args),
+            Command::Set(args) => set::run(args),
+            Command::Unset(args) => unset::run(args),
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Keys(args) => keys::run(args),
@@ -85,4 +91,9 @@ pub(crate) fn parse_namespace(text: &str) -> Result<Namespace, NameError> {
 /// A name of the command line.
 pub(crate) fn parse_name(text: &str) -> Result<Name, NameError> {
     Name::parse(text)
+}
+
+/// An item of the command line.
+fn parse_item(text: &str) -> Result<Item, NameError> {
+    Item::parse(text)
 }

@@ -20,6 +20,7 @@ mod input;
 mod key_files;
 mod key_source;
 mod output;
+mod sealed_file;
 mod speech;
 mod trust_file;
 mod values;

@@ -13,6 +13,7 @@ mod harness;
 mod inspect;
 mod keys;
 mod seal;
+mod set;
 mod trust;
 mod unseal;
 mod url;

@@ -159,7 +159,14 @@ fn attack_another_key_file() {
     repository.keys("prod.keys", &mallory, 99, other_key());
     let yes = format!("seal prod/secret.yaml --yes-trust {}", fingerprint(&mallory));
     let trust = repository.trust();
-    for arguments in ["seal prod/secret.yaml", yes.as_str(), "seal --for prod prod/secret.yaml"] {
+    let set = "set prod/secret.yaml password --from-file key.pem";
+    repository.scene.file("prod/secret.yaml", repository.scene.seal(&secret(Some("ns"), Some("db"))));
+    repository.scene.file("dev/secret.yaml", secret(Some("ns"), Some("db")));
+    for arguments in [
+        "seal --for prod dev/secret.yaml",
+        set,
+        yes.replace("prod/", "dev/").replace("seal ", "seal --for prod ").as_str(),
+    ] {
         has(&repository.scene.run(arguments).fails(1), &["clusters.prod has publisher", "is trusted"]);
     }
     assert_eq!(repository.trust(), trust);

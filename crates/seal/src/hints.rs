@@ -31,15 +31,24 @@ impl Hints {
         self.0.insert(item.to_owned(), (key, short_digest(value)));
     }
 
-    /// Writes the annotation, or removes it when there is nothing to say.
-    pub fn write(&self, annotations: &mut BTreeMap<String, String>) {
-        if self.0.is_empty() {
-            annotations.remove(names::SEALED_WITH);
-            return;
-        }
+    /// Forgets an item.
+    pub fn forget(&mut self, item: &str) {
+        self.0.remove(item);
+    }
+
+    /// The annotation's text; none when there is nothing to say.
+    pub fn to_text(&self) -> Option<String> {
         let entries: Vec<_> =
             self.0.iter().map(|(item, (key, digest))| format!("{item}={key}:{digest}")).collect();
-        annotations.insert(names::SEALED_WITH.to_owned(), entries.join(","));
+        (!entries.is_empty()).then(|| entries.join(","))
+    }
+
+    /// Writes the annotation, or removes it when there is nothing to say.
+    pub fn write(&self, annotations: &mut BTreeMap<String, String>) {
+        match self.to_text() {
+            Some(text) => annotations.insert(names::SEALED_WITH.to_owned(), text),
+            None => annotations.remove(names::SEALED_WITH),
+        };
     }
 }
 

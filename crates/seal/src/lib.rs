@@ -1,7 +1,8 @@
 //! The verbs: seal, unseal, inspect. Joins the formats, the keys and the manifests.
 //!
 //! ```text
-//!   Secret ──seal──▶ SealedSecret ──open──▶ Opened ──into_secret──▶ Secret
+//!   Secret ──seal──▶ SealedSecret ◀──seal_item── one value
+//!                    SealedSecret ──open──▶ Opened ──into_secret──▶ Secret
 //!                         └──inspect──▶ who can open it, and what it is bound to
 //! ```
 //!
@@ -18,4 +19,4 @@ mod seal;
 pub use binding::{BindingError, binding_of};
 pub use inspect::{Inspection, ItemInspection, Names, Verdict, inspect};
 pub use open::{DEFAULT_ATTEMPTS, IntoSecretError, ItemError, ItemFailure, OpenError, Opened, open};
-pub use seal::{SealError, Sealing, seal};
+pub use seal::{SealError, Sealing, seal, seal_item};

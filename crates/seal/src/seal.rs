@@ -1,10 +1,10 @@
 //! Secret to SealedSecret.
 
-use crate::binding::{BindingError, bind};
+use crate::binding::{BindingError, bind, binding_of};
 use crate::hints::Hints;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::rsa::SealingKey;
-use privyseal_envelope::{Scope, classic};
+use privyseal_envelope::{Item, Plaintext, Scope, SealedValue, classic};
 use privyseal_manifest::names;
 use privyseal_manifest::sealed_secret::{SealedSecret, SealedSecretSpec, SecretTemplate, TemplateMetadata};
 use privyseal_manifest::{MAX_DATA_BYTES, Secret};
@@ -77,6 +77,26 @@ pub fn seal(secret: &Secret, how: &Sealing<'_>) -> Result<SealedSecret, SealErro
         },
         status: None,
     })
+}
+
+/// One value for an object that is there already, under the object's own binding, and the hints that then hold. Neither
+/// needs to know the other values.
+pub fn seal_item(
+    sealed: &SealedSecret,
+    item: &Item,
+    plaintext: &Plaintext,
+    key: &SealingKey,
+) -> Result<(SealedValue, Hints), SealError> {
+    let SealedSecret { metadata, .. } = sealed;
+    let annotations = metadata.annotations.as_ref();
+    let binding = binding_of(annotations, metadata.namespace.as_deref(), metadata.name.as_deref())?;
+    if plaintext.expose().len() > MAX_DATA_BYTES {
+        return Err(SealError::TooLarge { bytes: plaintext.expose().len() });
+    }
+    let value = classic::seal(plaintext.expose(), key, &binding)?;
+    let mut hints = Hints::read(annotations);
+    hints.note(item.as_str(), &value, key.fingerprint().key_id());
+    Ok((value, hints))
 }
 
 /// All but those that hold the plaintext once more, and our own of an earlier seal.
