@@ -3,8 +3,9 @@
 //! First the signed list in the ConfigMap that our controller publishes; where there is none, the `/v1/cert.pem` that
 //! the peer's controller serves, through the API server's proxy and without any signature.
 
+use crate::certificate::certificate_from_pem;
 use crate::error::{CommandError, Shown};
-use crate::key_source::certificate_from_pem;
+use crate::network::{innermost, install_crypto_provider, run_async};
 use crate::speech;
 use k8s_openapi::api::core::v1::Service;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -33,12 +34,12 @@ pub(crate) struct ConnectionOptions {
     kubeconfig: Option<PathBuf>,
 
     /// The controller's namespace [default: privyseal; kube-system for the controller of sealed-secrets]
-    #[arg(long, value_name = "NAMESPACE", requires = "context", value_parser = crate::commands::parse_namespace)]
+    #[arg(long, value_name = "NAMESPACE", requires = "context", value_parser = crate::arguments::parse_namespace)]
     controller_namespace: Option<Namespace>,
 
     /// The controller's Service, for a controller that publishes no signed list of keys
     /// [default: sealed-secrets-controller]
-    #[arg(long, value_name = "NAME", requires = "context", value_parser = crate::commands::parse_name)]
+    #[arg(long, value_name = "NAME", requires = "context", value_parser = crate::arguments::parse_name)]
     controller_name: Option<Name>,
 }
 
@@ -258,30 +259,6 @@ fn no_credentials(place: &str) -> CommandError {
 fn holds_auth_error(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
         .any(|error| error.is::<kube::client::AuthError>())
-}
-
-/// The cause of all causes: what the system or the TLS library said.
-pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// Runs to the end on this thread. The runtime exists only while the network is needed.
-pub(crate) fn run_async<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CommandError::failed(format!("the runtime does not start: {error}")))?;
-    Ok(runtime.block_on(future))
-}
-
-/// aws-lc-rs for every TLS connection of this process.
-pub(crate) fn install_crypto_provider() {
-    // Fails only if it is installed already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

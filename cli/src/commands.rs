@@ -10,9 +10,7 @@ mod unseal;
 mod unset;
 
 use crate::error::CommandError;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use privyseal_envelope::{Item, Name, NameError, Namespace, Scope};
 use privyseal_manifest::Encoding;
 
 /// Seals Kubernetes Secrets so that they can be committed to Git.
@@ -76,24 +74,4 @@ impl From<Encoding> for ManifestFormat {
             Encoding::Json => Self::Json,
         }
     }
-}
-
-fn scope_parser() -> impl TypedValueParser<Value = Scope> {
-    PossibleValuesParser::new(Scope::ALL.map(Scope::as_str))
-        .try_map(|text| text.parse::<Scope>().map_err(|error| error.to_string()))
-}
-
-/// A namespace of the command line.
-pub(crate) fn parse_namespace(text: &str) -> Result<Namespace, NameError> {
-    Namespace::parse(text)
-}
-
-/// A name of the command line.
-pub(crate) fn parse_name(text: &str) -> Result<Name, NameError> {
-    Name::parse(text)
-}
-
-/// An item of the command line.
-fn parse_item(text: &str) -> Result<Item, NameError> {
-    Item::parse(text)
 }

@@ -3,9 +3,8 @@
 //! reqwest, since it brings what one would forget: proxies from the environment, redirects, certificates of the
 //! platform. It comes with the Azure SDK in any case; its TLS is rustls on aws-lc-rs, as everywhere here.
 
-use crate::cluster::{innermost, install_crypto_provider, run_async};
 use crate::error::{CommandError, Shown};
-use crate::key_source::without_password;
+use crate::network::{innermost, install_crypto_provider, run_async};
 use reqwest::{Client, redirect};
 use std::time::Duration;
 
@@ -63,6 +62,28 @@ fn message(url: &str, error: reqwest::Error) -> String {
     format!("{}: {}", Shown(&without_password(url)), Shown(&cause))
 }
 
+/// The URL for messages: what stands before an `@` of the host is a user and a password.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..host_end].rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => url.to_owned(),
+    }
+}
+
 const MOST_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        assert_eq!(without_password("https://u:p@h/a@b"), "https://***@h/a@b");
+        assert_eq!(without_password("https://u:p@x@h?a"), "https://***@h?a");
+        assert_eq!(without_password("https://h/a@b"), "https://h/a@b");
+    }
+}

@@ -12,15 +12,15 @@ mod found;
 
 pub(crate) use found::{Found, Provenance};
 
+use crate::certificate::certificate_from_pem;
 use crate::cluster::{self, Connection, ConnectionOptions};
 use crate::config_file::Configuration;
-use crate::download;
+use crate::download::{self, without_password};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::trust_file::TrustOptions;
 use jiff::Timestamp;
 use privyseal_envelope::Scope;
-use privyseal_keys::{Certificate, CertificateError};
 use privyseal_repo::{CONFIG_FILE, Cluster, ClusterName, Evidence, KeyFile, KeySource, Rule, Subject};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -292,16 +292,6 @@ impl ConfiguredCluster {
     }
 }
 
-/// The URL for messages: what stands before an `@` of the host is a user and a password.
-pub(crate) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..host_end].rfind('@') {
-        Some(at) => format!("{scheme}://***{}", &rest[at..]),
-        None => url.to_owned(),
-    }
-}
-
 /// A path, or a URL: whatever has `://` after a scheme.
 fn from_cert(cert: &str) -> Result<Origin, CommandError> {
     match cert.split_once("://") {
@@ -333,22 +323,6 @@ fn named(name: String, pem: &[u8]) -> Result<Found, CommandError> {
     Ok(Found { certificate, provenance: Provenance::Named { name }, published: None })
 }
 
-/// Reads a certificate; the error names its source and says what to do.
-pub(crate) fn certificate_from_pem(name: &str, pem: &[u8]) -> Result<Certificate, CommandError> {
-    Certificate::from_pem(pem).map_err(|error| {
-        let hint = match &error {
-            CertificateError::PrivateKeyGiven => {
-                "a key Secret has the certificate beside it, as tls.crt; `privyseal keys fetch` gets it from the cluster"
-            }
-            CertificateError::NotRsa { .. } | CertificateError::Key(_) => {
-                "this is not the certificate of a sealing key; `privyseal keys fetch` gets that one"
-            }
-            _ => "`privyseal keys fetch --context CONTEXT` gets the certificate from the cluster",
-        };
-        CommandError::input(format!("{}: {error}", Shown(name))).hint(hint)
-    })
-}
-
 /// More than any chain of certificates.
 const MAX_CERTIFICATE_BYTES: usize = 1 << 20;
 
@@ -358,13 +332,6 @@ mod tests {
 
     fn origin(cert: &str) -> Result<Origin, String> {
         from_cert(cert).map_err(|error| error.reports()[0].0.clone())
-    }
-
-    #[test]
-    fn a_password_in_a_url_is_not_shown() {
-        assert_eq!(without_password("https://u:p@h/a@b"), "https://***@h/a@b");
-        assert_eq!(without_password("https://u:p@x@h?a"), "https://***@h?a");
-        assert_eq!(without_password("https://h/a@b"), "https://h/a@b");
     }
 
     #[test]

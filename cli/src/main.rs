@@ -10,6 +10,8 @@
 //! per subcommand, its arguments beside its function; the doc comments of the arguments are the help. stdout holds
 //! data and nothing else; `speech` says the rest on stderr. No logger is installed, so that no library can print.
 
+mod arguments;
+mod certificate;
 mod cluster;
 mod commands;
 mod config_file;
@@ -19,6 +21,7 @@ mod error;
 mod input;
 mod key_files;
 mod key_source;
+mod network;
 mod output;
 mod sealed_file;
 mod speech;

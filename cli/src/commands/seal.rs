@@ -1,6 +1,7 @@
 //! `privyseal seal`
 
-use super::{ManifestFormat, parse_name, parse_namespace, scope_parser};
+use super::ManifestFormat;
+use crate::arguments::{parse_name, parse_namespace, scope_parser};
 use crate::documents::{Input, Located, collect};
 use crate::error::CommandError;
 use crate::input::Source;

@@ -1,6 +1,6 @@
 //! `privyseal set`
 
-use super::{parse_item, parse_name, parse_namespace};
+use crate::arguments::{parse_item, parse_name, parse_namespace};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::key_source::KeyOptions;

@@ -1,6 +1,6 @@
 //! `privyseal unset`
 
-use super::{parse_item, parse_name};
+use crate::arguments::{parse_item, parse_name};
 use crate::error::{CommandError, Shown};
 use crate::sealed_file::SealedFile;
 use crate::speech;

@@ -1,7 +1,8 @@
 //! `privyseal keys generate`
 
 use super::describe;
-use crate::commands::{ManifestFormat, parse_name, parse_namespace};
+use crate::arguments::{parse_name, parse_namespace};
+use crate::commands::ManifestFormat;
 use crate::error::CommandError;
 use crate::output::{Content, Destination, Staged};
 use crate::speech;
