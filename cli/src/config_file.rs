@@ -83,10 +83,10 @@ pub(crate) fn parse<T>(
     })
 }
 
-/// The root of the repository that the command runs in; outside of one, the folder itself.
-pub(crate) fn repository_root() -> Result<PathBuf, CommandError> {
-    let folder = std::env::current_dir().and_then(fs::canonicalize);
-    let folder = folder.map_err(|error| cannot_read(".", &error))?;
+/// The root of the repository that a folder is in; outside of one, the folder itself.
+pub(crate) fn repository_root(folder: &Path) -> Result<PathBuf, CommandError> {
+    let name = folder.to_string_lossy();
+    let folder = fs::canonicalize(folder).map_err(|error| cannot_read(&name, &error))?;
     Ok(within_repository(&folder).last().unwrap_or(&folder).to_owned())
 }
 

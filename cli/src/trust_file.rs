@@ -2,7 +2,7 @@
 //!
 //! `privyseal_repo::Trust` decides; this finds the file, asks the person, and writes down the answer.
 
-use crate::config_file::parse;
+use crate::config_file::{parse, repository_root};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::output::{Content, Staged};
@@ -50,12 +50,12 @@ impl TrustOptions {
 }
 
 impl TrustFile<'_> {
-    /// A trust file in the repository that it is to guard against guards nothing.
-    pub(crate) fn must_be_outside(&self, repository: &Path) -> Result<(), CommandError> {
+    /// A trust file in the repository of that folder, against which it is to guard, guards nothing.
+    pub(crate) fn must_be_outside(&self, folder: &Path) -> Result<(), CommandError> {
         let Some(file) = self.file.as_deref().and_then(|file| fs::canonicalize(file).ok()) else {
             return Ok(());
         };
-        match fs::canonicalize(repository).is_ok_and(|repository| file.starts_with(repository)) {
+        match file.starts_with(repository_root(folder)?) {
             false => Ok(()),
             true => Err(CommandError::input(format!(
                 "{}: the trust file lies in the repository, where a pull request can change it",

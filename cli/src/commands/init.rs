@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             .hint("give --context CONTEXT; the current context is never used unnamed")
     })?;
     let name = cluster_name(args.name.as_deref().unwrap_or(&connection.context))?;
-    let root = config_file::repository_root()?;
+    let root = config_file::repository_root(Path::new("."))?;
     if let Some(there) = Configuration::for_file(&root.join(CONFIG_FILE))? {
         return Err(CommandError::failed(format!(
             "{}: there is a configuration already",

@@ -248,6 +248,12 @@ fn attack_a_trust_file_in_the_repository() {
     has(&error, &["the trust file lies in the repository"]);
     let error = repository.scene.run("seal prod/secret.yaml").env("PRIVYSEAL_TRUST", "trust.yaml").fails(2);
     has(&error, &["the trust file lies in the repository"]);
+    // Nor above the configuration, where that is in a part of the repository.
+    repository.scene.file("prod/.privyseal.yaml", CONFIG.replace("prod/**", "**"));
+    std::fs::remove_file(repository.scene.path(".privyseal.yaml")).unwrap();
+    std::fs::rename(repository.scene.path("prod.keys"), repository.scene.path("prod/prod.keys")).unwrap();
+    let error = repository.scene.run(&format!("seal prod/secret.yaml --trust {}", inside.display())).fails(2);
+    has(&error, &["the trust file lies in the repository"]);
     let outside = repository.scene.home().join("ci-trust.yaml");
     std::fs::copy(&inside, &outside).unwrap();
     let trust = format!("seal prod/secret.yaml --trust {}", outside.display());
