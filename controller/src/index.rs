@@ -121,9 +121,11 @@ impl Index {
             (before.input, before.generation, before.synced, &before.claim)
                 == (seen.input, seen.generation, seen.synced, &seen.claim)
         });
+        // Our own status may have taken the place of one that nobody could decode: then there is an input now.
+        let same_input = entry.seen.as_ref().is_some_and(|before| before.input == seen.input);
         let deleting = seen.deleting;
         entry.seen = Some(seen);
-        !deleting && !(same_object && (echo.is_some() || unchanged))
+        !deleting && !(same_object && (echo.is_some() && same_input || unchanged))
     }
 
     /// Forgets a SealedSecret.

@@ -129,6 +129,17 @@ fn our_own_writes_echo_without_work() {
 }
 
 #[test]
+fn an_object_that_our_status_made_decodable_is_looked_at() {
+    let mut index = Index::default();
+    assert!(index.apply_object(&key(), Seen::of_invalid(&object("1").metadata)));
+    index.wrote_status(&key(), written("2", false));
+    assert!(
+        index.apply_object(&key(), Seen::of(&object("2"))),
+        "the echo of our status, and an input at last"
+    );
+}
+
+#[test]
 fn a_marker_that_the_api_server_drops_is_noticed() {
     let proof = proof(&object("1"), &version("7"));
     let unmarked = |resource_version| {
