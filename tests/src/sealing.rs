@@ -56,7 +56,18 @@ impl Sealer {
 
 /// Runs the command line with a home and a kubeconfig of nobody.
 pub fn privyseal(args: &[&str], input: &str) -> Output {
-    run(Command::new(tools::privyseal()).args(args).env_remove("KUBECONFIG").env("HOME", "/proc"), input)
+    run(privyseal_command().args(args), input)
+}
+
+/// The command line, to be run with a home and a kubeconfig of nobody. In `/proc` nobody can make a file: a trust file
+/// would make each test remember the clusters of those before it.
+pub fn privyseal_command() -> Command {
+    let mut command = Command::new(tools::privyseal());
+    for name in ["KUBECONFIG", "XDG_CONFIG_HOME", "PRIVYSEAL_TRUST"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", "/proc");
+    command
 }
 
 /// Runs a command with this standard input.

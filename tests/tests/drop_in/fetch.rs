@@ -5,7 +5,7 @@ use kube::Api;
 use privyseal_tests::controller::{Chart, Program};
 use privyseal_tests::eventually::{PATIENCE, eventually};
 use privyseal_tests::objects::{self, wait_for_secret};
-use privyseal_tests::sealing::run;
+use privyseal_tests::sealing::{privyseal_command, run};
 use privyseal_tests::{ControlPlane, Controller, ControllerOptions, Release, ReleaseOptions, network, tools};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -21,9 +21,9 @@ async fn somebody(control_plane: &ControlPlane) -> PathBuf {
 
 /// As somebody in the cluster; the harness' kubeconfigs have one context.
 fn privyseal(kubeconfig: &Path, args: &[&str], input: &str) -> Output {
-    let mut command = Command::new(tools::privyseal());
+    let mut command = privyseal_command();
     command.args(args).args(["--context", "it", "--kubeconfig"]).arg(kubeconfig);
-    run(command.env_remove("KUBECONFIG").env("HOME", "/nonexistent"), input)
+    run(&mut command, input)
 }
 
 fn told(output: &Output) -> String {

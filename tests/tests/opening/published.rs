@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use privyseal_tests::eventually::{PATIENCE, eventually};
-use privyseal_tests::sealing::run;
+use privyseal_tests::sealing::{privyseal_command, run};
 use privyseal_tests::tools;
 use privyseal_tests::world::Place;
 use serde_json::json;
@@ -30,7 +30,7 @@ async fn every_authenticated_user_can_fetch_the_certificate_and_nothing_else() {
     let namespace = place.world.release.namespace();
     let fetched = eventually(PATIENCE, async || {
         let output = run(
-            Command::new(tools::privyseal())
+            privyseal_command()
                 .args([
                     "keys",
                     "fetch",
