@@ -78,8 +78,8 @@ pub(crate) fn parse<T>(
     let text =
         str::from_utf8(bytes).map_err(|_| CommandError::input(format!("{}: not UTF-8", Shown(&name))))?;
     parse(text).map_err(|DocumentError { at, problem }| {
-        let place = at.map_or_else(String::new, |(line, column)| format!("{line}:{column}: "));
-        CommandError::input(format!("{}:{place} {}", Shown(&name), Shown(&problem)).replace(":  ", ": "))
+        let place = at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        CommandError::input(format!("{}{place}: {}", Shown(&name), Shown(&problem)))
     })
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn repository_root(folder: &Path) -> Result<PathBuf, CommandError> {
 }
 
 /// The folder that a file is in or will be in, links resolved: a link does not carry a file into another repository.
-fn folder_of(file: &Path) -> Option<PathBuf> {
+pub(crate) fn folder_of(file: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(file).ok()?;
     fs::canonicalize(absolute.parent()?).ok()
 }

@@ -2,7 +2,7 @@
 //!
 //! `privyseal_repo::Trust` decides; this finds the file, asks the person, and writes down the answer.
 
-use crate::config_file::{parse, repository_root};
+use crate::config_file::{folder_of, parse, repository_root};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::output::{Content, Staged};
@@ -52,9 +52,9 @@ impl TrustOptions {
 impl TrustFile<'_> {
     /// A trust file in the repository of that folder, against which it is to guard, guards nothing.
     pub(crate) fn must_be_outside(&self, folder: &Path) -> Result<(), CommandError> {
-        let Some(file) = self.file.as_deref().and_then(|file| fs::canonicalize(file).ok()) else {
-            return Ok(());
-        };
+        // One that is not there yet would be made there.
+        let resolved = |file: &Path| fs::canonicalize(file).ok().or_else(|| folder_of(file));
+        let Some(file) = self.file.as_deref().and_then(resolved) else { return Ok(()) };
         match file.starts_with(repository_root(folder)?) {
             false => Ok(()),
             true => Err(CommandError::input(format!(

@@ -263,3 +263,30 @@ fn another_cluster_under_the_same_context_is_noticed() {
     std::fs::copy(other.scene.path("config"), first.scene.path("config")).unwrap();
     has(&first.fails("seal --context prod", 1), &["contexts.prod has publisher", "is trusted"]);
 }
+
+#[test]
+fn attack_a_configuration_that_names_another_context() {
+    let answers = |publisher: Value| BTreeMap::from([(CONFIG_MAP, (200, publisher.to_string()))]);
+    let (config_map, publisher) = published(&[&key().certificate], &[]);
+    let cluster = Cluster::new(api_server(answers(config_map)));
+    let other = api_server(answers(published(&[&other_key().certificate], &[]).0));
+    let scene = &cluster.scene;
+    // The user may ask both clusters; which of them `prod` is, the trust file says.
+    let kubeconfig = scene.read("config").replace(
+        "contexts:\n",
+        &format!(
+            "- name: o\n  cluster: {{server: \"http://127.0.0.1:{other}\"}}\ncontexts:\n- name: other\n  context: {{cluster: o, \
+             user: u}}\n"
+        ),
+    );
+    scene.file("config", kubeconfig);
+    let config = "version: 1\nclusters: {prod: {context: prod}}\nrules: [{path: '**', for: [prod]}]\n";
+    scene.file(".privyseal.yaml", config);
+    scene.file("secret.yaml", secret(Some("ns"), Some("a")));
+    let done = cluster.run(&format!("seal secret.yaml --yes-trust {publisher}"));
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    scene.file(".privyseal.yaml", config.replace("context: prod", "context: other"));
+    has(&cluster.fails("seal secret.yaml", 1), &["clusters.prod has publisher", "is trusted"]);
+    scene.file(".privyseal.yaml", config.replace("context: prod", "context: none"));
+    has(&cluster.fails("seal secret.yaml", 2), &["the kubeconfig has no context none"]);
+}

@@ -218,17 +218,6 @@ fn attack_a_rule_that_points_to_a_cluster_of_the_attackers() {
 }
 
 #[test]
-fn attack_a_context_that_points_elsewhere() {
-    let repository = Repository::trusted();
-    // The kubeconfig is the user's own: a context that is not in it leads nowhere.
-    repository.config(&CONFIG.replace("prod: {keys: prod.keys}", "prod: {context: mallory}"));
-    let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n";
-    repository.scene.file("kubeconfig", kubeconfig);
-    let error = repository.scene.run("seal prod/secret.yaml --kubeconfig kubeconfig").fails(2);
-    has(&error, &["the kubeconfig has no context mallory"]);
-}
-
-#[test]
 fn attack_a_second_configuration_in_a_subfolder() {
     let repository = Repository::trusted();
     repository
@@ -246,6 +235,8 @@ fn attack_a_trust_file_in_the_repository() {
     let inside = repository.scene.file("trust.yaml", repository.trust());
     let error = repository.scene.run(&format!("seal prod/secret.yaml --trust {}", inside.display())).fails(2);
     has(&error, &["the trust file lies in the repository"]);
+    let new = format!("seal prod/secret.yaml --trust new.yaml --yes-trust {}", fingerprint(&repository.prod));
+    has(&repository.scene.run(&new).fails(2), &["the trust file lies in the repository"]);
     let error = repository.scene.run("seal prod/secret.yaml").env("PRIVYSEAL_TRUST", "trust.yaml").fails(2);
     has(&error, &["the trust file lies in the repository"]);
     // Nor above the configuration, where that is in a part of the repository.
