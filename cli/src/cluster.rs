@@ -6,8 +6,10 @@
 //!                                                          └─ controller: verify and rotate, through its Service
 //! ```
 
+mod controller;
 mod published;
 
+pub(crate) use controller::{Controller, OpenedWith, Verdict};
 pub(crate) use published::{Answer, ask};
 
 use crate::error::{CommandError, Shown};

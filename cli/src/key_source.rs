@@ -53,6 +53,8 @@ pub(crate) struct KeyOptions {
 pub(crate) struct Choice {
     /// Where the key is to be had.
     pub(crate) origin: Origin,
+    /// Whether the command line names it; else a rule of the repository does.
+    pub(crate) named: bool,
     /// The scope that a rule gives to Secrets that name none.
     pub(crate) scope: Option<Scope>,
 }
@@ -68,6 +70,17 @@ pub(crate) enum Origin {
     Context(Connection),
     /// A cluster of the configuration.
     Cluster(Box<ConfiguredCluster>),
+}
+
+impl Origin {
+    /// The cluster that can be asked itself; none if only a certificate is known.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        match self {
+            Self::File(_) | Self::Url(_) => None,
+            Self::Context(connection) => Some(connection.clone()),
+            Self::Cluster(cluster) => cluster.connection(),
+        }
+    }
 }
 
 /// A cluster as a configuration has it.
@@ -100,7 +113,7 @@ impl KeyOptions {
             (None, None, Some(connection)) => Origin::Context(connection),
             (None, None, None) => return self.by_rule(file),
         };
-        Ok(Choice { origin, scope: None })
+        Ok(Choice { origin, named: true, scope: None })
     }
 
     fn by_rule(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
@@ -130,7 +143,8 @@ impl KeyOptions {
         };
         let Rule { number, pattern, cluster, scope, .. } = rule;
         let because = format!("rule {number}, {pattern}, of {config_file}");
-        Ok(Choice { origin: self.configured(&configuration, cluster.as_str(), because)?, scope: *scope })
+        let origin = self.configured(&configuration, cluster.as_str(), because)?;
+        Ok(Choice { origin, named: false, scope: *scope })
     }
 
     fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
@@ -217,18 +231,12 @@ impl KeyFinder<'_> {
     }
 
     fn ask_cluster(&self, configured: &ConfiguredCluster) -> Result<Found, CommandError> {
-        let ConfiguredCluster { name, cluster, because, kubeconfig, .. } = configured;
-        let Some(context) = &cluster.context else {
+        let Some(connection) = configured.connection() else {
             return Err(CommandError::input(format!(
-                "{}: the configuration names no context in which cluster {name} could be asked",
-                Shown(because)
+                "{}: the configuration names no context in which cluster {} could be asked",
+                Shown(&configured.because),
+                configured.name
             )));
-        };
-        let connection = Connection {
-            context: context.clone(),
-            kubeconfig: kubeconfig.clone(),
-            controller_namespace: cluster.controller_namespace.clone(),
-            controller_name: cluster.controller_name.clone(),
         };
         let answer = cluster::ask(&connection)?;
         let origin = answer.server().to_owned();
@@ -247,7 +255,7 @@ impl KeyFinder<'_> {
                 let fingerprint = certificate.fingerprint();
                 self.decide(configured, Evidence::Certificate { fingerprint }, &name)?;
                 let provenance = Provenance::CertificateFile { cluster: configured.described(), file: name };
-                Ok(Found { certificate, provenance, published: None })
+                Ok(Found { certificate, provenance, published: None, siblings: None })
             }
             KeySource::Published(_) => {
                 let (list, publisher) = KeyFile::verify(&bytes).map_err(|error| {
@@ -268,7 +276,8 @@ impl KeyFinder<'_> {
                     serial: list.serial,
                     time: list.time,
                 };
-                Ok(Found { certificate, provenance, published: None })
+                let siblings = Some(found::all_keys(&list));
+                Ok(Found { certificate, provenance, published: None, siblings })
             }
         }
     }
@@ -287,6 +296,15 @@ impl KeyFinder<'_> {
 }
 
 impl ConfiguredCluster {
+    fn connection(&self) -> Option<Connection> {
+        Some(Connection {
+            context: self.cluster.context.clone()?,
+            kubeconfig: self.kubeconfig.clone(),
+            controller_namespace: self.cluster.controller_namespace.clone(),
+            controller_name: self.cluster.controller_name.clone(),
+        })
+    }
+
     fn described(&self) -> String {
         format!("{} ({})", self.name, self.because)
     }
@@ -320,7 +338,7 @@ fn from_cert(cert: &str) -> Result<Origin, CommandError> {
 
 fn named(name: String, pem: &[u8]) -> Result<Found, CommandError> {
     let certificate = certificate_from_pem(&name, pem)?;
-    Ok(Found { certificate, provenance: Provenance::Named { name }, published: None })
+    Ok(Found { certificate, provenance: Provenance::Named { name }, published: None, siblings: None })
 }
 
 /// More than any chain of certificates.
