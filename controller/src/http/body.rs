@@ -3,7 +3,7 @@
 //! What is counted is what came, not what a client says will come. An answer takes its room too, and gives it back when
 //! it is sent: who asks and does not read must not fill the memory either.
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -11,6 +11,7 @@ use futures::{StreamExt as _, stream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// The bounds.
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +59,21 @@ impl Bodies {
 
     /// Reads a body to its end.
     pub(super) async fn take(&self, body: Body) -> Result<Taken, NotTaken> {
-        // Of one that says it is too large nothing is read.
-        if body.size_hint().lower() > self.limits.one as u64 {
-            return Err(NotTaken::TooLarge);
+        let deadline = Instant::now() + self.limits.time;
+        let claimed = body.size_hint().lower();
+        let mut chunks = body.into_data_stream();
+        let taken = match claimed > self.limits.one as u64 {
+            true => Err(NotTaken::TooLarge),
+            false => timeout_at(deadline, self.read(&mut chunks)).await.unwrap_or(Err(NotTaken::TooSlow)),
+        };
+        if matches!(taken, Err(NotTaken::TooLarge | NotTaken::NoRoom)) {
+            // Many a client reads no answer before it has sent all; were the connection closed, it would see none.
+            let _ = timeout_at(deadline, discard(&mut chunks)).await;
         }
-        tokio::time::timeout(self.limits.time, self.read(body)).await.unwrap_or(Err(NotTaken::TooSlow))
+        taken
     }
 
-    async fn read(&self, body: Body) -> Result<Taken, NotTaken> {
-        let mut chunks = body.into_data_stream();
+    async fn read(&self, chunks: &mut BodyDataStream) -> Result<Taken, NotTaken> {
         let mut taken = Taken { bytes: Vec::new(), share: self.share(0)? };
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| NotTaken::Broken)?;
@@ -103,7 +110,19 @@ impl Bodies {
     }
 }
 
+async fn discard(chunks: &mut BodyDataStream) {
+    let mut left = DISCARDED;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        if chunk.len() > left {
+            return;
+        }
+        left -= chunk.len();
+    }
+}
+
 const PIECE: usize = 16 * 1024;
+/// Of a body that is not taken so many bytes are read and dropped.
+const DISCARDED: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -126,12 +145,16 @@ mod tests {
         assert_eq!(bodies.take(chunks(&[20_000, 20_000])).await.ok().unwrap().bytes.len(), 40_000);
         assert_eq!(error(&bodies, Body::from(vec![0; 40_001])).await, Some(NotTaken::TooLarge));
         assert_eq!(error(&bodies, chunks(&[20_000, 20_001])).await, Some(NotTaken::TooLarge), "in pieces");
+        let endless = Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 4096])));
+        assert_eq!(error(&bodies, endless).await, Some(NotTaken::TooLarge));
+        let stuck = stream::iter([Ok::<_, std::io::Error>(vec![0; 40_001])]).chain(stream::pending());
+        assert_eq!(error(&bodies, Body::from_stream(stuck)).await, Some(NotTaken::TooLarge));
         // A byte now and then buys no time.
         let drip = stream::unfold((), async |()| {
             tokio::time::sleep(Duration::from_secs(2)).await;
             Some((Ok::<_, std::io::Error>("x"), ()))
         });
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         assert_eq!(error(&bodies, Body::from_stream(drip)).await, Some(NotTaken::TooSlow));
         assert_eq!(started.elapsed(), LIMITS.time);
         let broken = stream::iter([Ok("x"), Err(std::io::Error::other("gone"))]);
