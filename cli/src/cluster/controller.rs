@@ -69,6 +69,11 @@ impl Session {
 }
 
 impl Controller<'_> {
+    /// The Service's name.
+    pub(crate) fn service_name(&self) -> &str {
+        self.service.split_once('/').map_or("", |(_, name)| name)
+    }
+
     /// Asks whether an object opens, and with which keys.
     pub(crate) async fn verify(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
         let Some(text) = self.post("/v1/verify", object).await? else { return Ok(Verdict::DoesNotOpen) };

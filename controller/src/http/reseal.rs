@@ -137,7 +137,7 @@ fn verified(sealed: &SealedSecret, held: &Held) -> (Outcome, usize) {
 
 fn rotated(mut sealed: SealedSecret, held: &Held) -> (Outcome, usize) {
     let Some(certificate) = held.sealing() else { return (Outcome::NoKey, 0) };
-    match reseal(&sealed, &held.keyring, certificate.sealing_key(), ATTEMPTS) {
+    match reseal(&sealed, &held.keyring, certificate.sealing_key(), ATTEMPTS, |_| true) {
         Ok(resealed) => {
             resealed.apply(&mut sealed);
             sealed.status = None;
