@@ -34,6 +34,14 @@ pub(crate) struct KeyOptions {
     #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
     cert: Option<String>,
 
+    #[command(flatten)]
+    at: ClusterOptions,
+}
+
+/// Options that name a cluster.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct ClusterOptions {
     /// A cluster of the configuration, whatever its rules say
     #[arg(long = "for", id = "cluster", value_name = "CLUSTER", conflicts_with = "context")]
     cluster: Option<String>,
@@ -43,7 +51,7 @@ pub(crate) struct KeyOptions {
     config: Option<PathBuf>,
 
     #[command(flatten)]
-    cluster_options: ConnectionOptions,
+    connection: ConnectionOptions,
 
     #[command(flatten)]
     trust: TrustOptions,
@@ -101,15 +109,9 @@ impl KeyOptions {
     /// What is asked for, for a file that is to be written; none if there is none. Reads the configuration and nothing
     /// else.
     pub(crate) fn choose(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
-        let origin = match (&self.cert, &self.cluster, self.cluster_options.connection()) {
+        let origin = match (&self.cert, &self.at.cluster, self.at.connection.connection()) {
             (Some(cert), _, _) => from_cert(cert)?,
-            (None, Some(name), _) => {
-                let configuration = self.configuration(file)?.ok_or_else(|| {
-                    CommandError::input(format!("--for: there is no {CONFIG_FILE} that could name a cluster"))
-                        .hint("name it with --config FILE, or write one with `privyseal init`")
-                })?;
-                self.configured(&configuration, name, "--for".to_owned())?
-            }
+            (None, Some(name), _) => self.at.named(name, file)?,
             (None, None, Some(connection)) => Origin::Context(connection),
             (None, None, None) => return self.by_rule(file),
         };
@@ -123,7 +125,7 @@ impl KeyOptions {
                  the current context is never used unnamed",
             )
         };
-        let Some(configuration) = self.configuration(file)? else {
+        let Some(configuration) = self.at.configuration(file)? else {
             return Err(nothing("no sealing key is given".to_owned()));
         };
         let config_file = configuration.file.to_string_lossy().into_owned();
@@ -143,8 +145,52 @@ impl KeyOptions {
         };
         let Rule { number, pattern, cluster, scope, .. } = rule;
         let because = format!("rule {number}, {pattern}, of {config_file}");
-        let origin = self.configured(&configuration, cluster.as_str(), because)?;
+        let origin = self.at.configured(&configuration, cluster.as_str(), because)?;
         Ok(Choice { origin, named: false, scope: *scope })
+    }
+
+    /// Finds keys, each once.
+    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
+        KeyFinder { trust: &self.at.trust, now, found: Vec::new() }
+    }
+}
+
+impl ClusterOptions {
+    /// The cluster that is named, and no other: it is asked itself, or changed.
+    pub(crate) fn connection(&self) -> Result<Connection, CommandError> {
+        let origin = match (&self.cluster, self.connection.connection()) {
+            (Some(name), _) => self.named(name, None)?,
+            (None, Some(connection)) => return Ok(connection),
+            (None, None) => {
+                return Err(CommandError::input("no cluster is given").hint(
+                    "give --context CONTEXT, or --for CLUSTER of the configuration; \
+                     the current context is never used unnamed",
+                ));
+            }
+        };
+        origin.connection().ok_or_else(|| {
+            CommandError::input(
+                "--for: the configuration names no context in which the cluster could be asked",
+            )
+            .hint("give --context CONTEXT")
+        })
+    }
+
+    /// Whether a file is for the cluster that `--for` names: only a rule that names another one says no.
+    pub(crate) fn concerns(&self, file: &Path) -> Result<bool, CommandError> {
+        let Some(name) = &self.cluster else { return Ok(true) };
+        let Some(configuration) = self.configuration(Some(file))? else { return Ok(true) };
+        let path = configuration.relative(file);
+        let rule = path.as_deref().and_then(|path| configuration.config.rule_for(path));
+        Ok(rule.is_none_or(|rule| rule.cluster.as_str() == name))
+    }
+
+    fn named(&self, name: &str, file: Option<&Path>) -> Result<Origin, CommandError> {
+        let configuration = self.configuration(file)?.ok_or_else(|| {
+            CommandError::input(format!("--for: there is no {CONFIG_FILE} that could name a cluster"))
+                .hint("name it with --config FILE, or write one with `privyseal init`")
+        })?;
+        self.configured(&configuration, name, "--for".to_owned())
     }
 
     fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
@@ -176,13 +222,8 @@ impl KeyOptions {
             cluster: cluster.clone(),
             folder: configuration.folder.clone(),
             because,
-            kubeconfig: self.cluster_options.kubeconfig().map(Path::to_owned),
+            kubeconfig: self.connection.kubeconfig().map(Path::to_owned),
         })))
-    }
-
-    /// Finds keys, each once.
-    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
-        KeyFinder { trust: &self.trust, now, found: Vec::new() }
     }
 }
 

@@ -171,7 +171,7 @@ impl Job<'_> {
 }
 
 /// As people name an object.
-fn name_of(object: &SealedSecret) -> String {
+pub(super) fn name_of(object: &SealedSecret) -> String {
     let part = |text: &Option<String>| Shown(text.as_deref().unwrap_or("(none)")).to_string();
     match &object.metadata.namespace {
         Some(_) => format!("{}/{}", part(&object.metadata.namespace), part(&object.metadata.name)),
