@@ -124,10 +124,6 @@ impl Tree {
         self.path("repository").join(name)
     }
 
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.file(name)).unwrap()
-    }
-
     fn run(&self, args: &str) -> Output {
         let mut command = privyseal_command();
         command
