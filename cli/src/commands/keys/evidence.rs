@@ -64,6 +64,9 @@ pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Repo
     for error in &tree.unreadable {
         report.unreadable.extend(error.reports().into_iter().map(|(message, _)| message));
     }
+    report.unreadable.extend(tree.hidden.iter().map(|file| {
+        format!("{}: sealed values within another object, which are not looked at", Shown(file))
+    }));
     let controller = match session.controller().await {
         Ok(controller) => Some(controller),
         Err(error) => {

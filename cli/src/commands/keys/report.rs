@@ -51,10 +51,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(key) = args.compromised {
         return history::run(&args.paths, key, &args.with_key, args.output);
     }
-    let connection = args.cluster.connection()?;
     let evidence = Evidence::read(&args.paths, &args.with_key, &args.cluster)?;
-    let (keys, report) =
-        connection.session(async |session| Ok((session.keys().await?, gather(session, evidence).await?)))?;
+    let (keys, report) = args
+        .cluster
+        .session(async |session| Ok((session.keys().await?, gather(session, evidence).await?)))?;
     match args.output {
         KeyFormat::Text => to_stdout(text(&keys, &report).as_bytes())?,
         KeyFormat::Json => to_stdout(as_json(&keys, &report)?.as_bytes())?,

@@ -54,9 +54,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             "give the trees that hold what is sealed for this cluster, or --cluster-only if there are none",
         ));
     }
-    let connection = args.cluster.connection()?;
     let tree = Evidence::read(&args.paths, &args.with_key, &args.cluster)?;
-    connection.session(async |session| {
+    args.cluster.session(async |session| {
         let key = session.key(&args.key).await?;
         match key.state {
             KeyState::Retired => {
