@@ -76,32 +76,40 @@ impl ClusterCustody {
     /// The publisher key, if there is one.
     pub async fn publisher(&self) -> Result<Option<PublisherKey>, CustodyError> {
         let Some(secret) = self.secrets.get(PUBLISHER_SECRET).await? else { return Ok(None) };
-        if key_secret::is_made_by_sealed_secret(&secret.metadata) {
-            return Err(CustodyError::Publisher { reason: NotAKey::MadeBySealedSecret.to_string() });
-        }
-        let pem = secret.data.get(PUBLISHER_ITEM).ok_or_else(|| CustodyError::Publisher {
-            reason: NotAKey::ItemMissing { item: PUBLISHER_ITEM }.to_string(),
-        })?;
-        let key = PublisherKey::from_pem(pem.expose());
-        key.map(Some).map_err(|error: PublisherError| CustodyError::Publisher { reason: error.to_string() })
+        publisher_of(&secret).map(Some)
     }
 
     /// Stores a new publisher key; fails if there is one already.
     pub async fn create_publisher(&self, key: &PublisherKey) -> Result<(), CustodyError> {
-        let item = Item::parse(PUBLISHER_ITEM).expect("a constant that is an item name");
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some(PUBLISHER_SECRET.to_owned()),
-                namespace: Some(self.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            type_: Some("Opaque".to_owned()),
-            immutable: Some(true),
-            data: BTreeMap::from([(item, Plaintext::from(key.to_pem().as_bytes()))]),
-        };
-        self.secrets.create(&secret, FIELD_MANAGER).await?;
+        self.secrets.create(&publisher_secret(key, &self.namespace), FIELD_MANAGER).await?;
         Ok(())
     }
+}
+
+/// The Secret that keeps a publisher key.
+pub fn publisher_secret(key: &PublisherKey, namespace: &str) -> Secret {
+    let item = Item::parse(PUBLISHER_ITEM).expect("a constant that is an item name");
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(PUBLISHER_SECRET.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        immutable: Some(true),
+        data: BTreeMap::from([(item, Plaintext::from(key.to_pem().as_bytes()))]),
+    }
+}
+
+/// The publisher key in a Secret, which no SealedSecret made.
+pub fn publisher_of(secret: &Secret) -> Result<PublisherKey, CustodyError> {
+    let unusable = |reason: String| CustodyError::Publisher { reason };
+    if key_secret::is_made_by_sealed_secret(&secret.metadata) {
+        return Err(unusable(NotAKey::MadeBySealedSecret.to_string()));
+    }
+    let pem = secret.data.get(PUBLISHER_ITEM);
+    let pem = pem.ok_or_else(|| unusable(NotAKey::ItemMissing { item: PUBLISHER_ITEM }.to_string()))?;
+    PublisherKey::from_pem(pem.expose()).map_err(|error: PublisherError| unusable(error.to_string()))
 }
 
 impl Loaded {
