@@ -19,7 +19,7 @@
 mod age_key;
 mod contents;
 
-pub use age_key::{Identity, NotAnIdentity, NotARecipient, Recipient, identities};
+pub use age_key::{Identity, NotARecipient, NotAnIdentity, Recipient, identities};
 pub use contents::{Contents, KeyRecord, KeyState};
 
 use crate::cluster::{PUBLISHER_SECRET, publisher_of};
@@ -268,8 +268,8 @@ impl Archive {
     /// If no identity fits, or the archive holds something else than it says.
     pub fn open(&self, identities: &[Identity]) -> Result<Backup, BackupError> {
         let backup = Backup::from_list(&decrypt(&self.ciphertext, identities, &self.contents)?)?;
-        let is_what_it_says = backup.publisher_key.public_key() == self.publisher
-            && backup.records() == self.contents.keys;
+        let is_what_it_says =
+            backup.publisher_key.public_key() == self.publisher && backup.records() == self.contents.keys;
         if is_what_it_says { Ok(backup) } else { Err(BackupError::Content) }
     }
 }
@@ -330,7 +330,8 @@ fn decrypt(
 fn armor(ciphertext: &[u8]) -> Result<String, BackupError> {
     let mut writer =
         ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor).map_err(|_| BackupError::Encrypt)?;
-    let text = writer.write_all(ciphertext).and_then(|()| writer.finish()).map_err(|_| BackupError::Encrypt)?;
+    let text =
+        writer.write_all(ciphertext).and_then(|()| writer.finish()).map_err(|_| BackupError::Encrypt)?;
     String::from_utf8(text).map_err(|_| BackupError::Encrypt)
 }
 

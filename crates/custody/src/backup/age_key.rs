@@ -63,7 +63,9 @@ impl std::str::FromStr for Recipient {
     fn from_str(text: &str) -> Result<Self, NotARecipient> {
         match text.trim() {
             hybrid if hybrid.starts_with("age1pq1") => Err(NotARecipient::Hybrid),
-            secret if secret.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") => Err(NotARecipient::Identity),
+            secret if secret.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") => {
+                Err(NotARecipient::Identity)
+            }
             text => text.parse().map(Self::X25519).map_err(|_| NotARecipient::Unknown),
         }
     }
@@ -132,7 +134,12 @@ mod tests {
     #[test]
     fn identity_files_are_read_as_age_writes_them() {
         let (a, b) = (Identity::generate(), Identity::generate());
-        let text = format!("# created: today\r\n# public key: {}\r\n{}\n\n{}", a.recipient(), *a.to_text(), *b.to_text());
+        let text = format!(
+            "# created: today\r\n# public key: {}\r\n{}\n\n{}",
+            a.recipient(),
+            *a.to_text(),
+            *b.to_text()
+        );
         let read: Vec<_> = identities(&text).ok().unwrap().iter().map(Identity::recipient).collect();
         assert_eq!(read, [a.recipient(), b.recipient()]);
         assert_eq!(a.recipient().to_string().parse(), Ok(a.recipient()));

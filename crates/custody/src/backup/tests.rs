@@ -18,7 +18,8 @@ fn now() -> Timestamp {
 /// The key Secret of a cluster, as the API server gives it.
 fn key_secret(name: &str, hours: i64, label: &str, annotations: &[(&str, &str)]) -> Secret {
     let since = now() - SignedDuration::from_hours(hours);
-    let pair = KeyPair::generate(KeySize::Rsa2048, "", since, SignedDuration::from_hours(87_600)).ok().unwrap();
+    let pair =
+        KeyPair::generate(KeySize::Rsa2048, "", since, SignedDuration::from_hours(87_600)).ok().unwrap();
     let mut secret = key_secret::to_secret(&pair, "", Some("privyseal")).unwrap();
     let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     secret.metadata = ObjectMeta {
@@ -28,7 +29,10 @@ fn key_secret(name: &str, hours: i64, label: &str, annotations: &[(&str, &str)])
         annotations: Some(annotations.iter().map(text).collect()),
         uid: Some("uid-of-the-old-cluster".to_owned()),
         resource_version: Some("7".to_owned()),
-        owner_references: Some(vec![OwnerReference { kind: "Application".into(), ..OwnerReference::default() }]),
+        owner_references: Some(vec![OwnerReference {
+            kind: "Application".into(),
+            ..OwnerReference::default()
+        }]),
         ..ObjectMeta::default()
     };
     secret
@@ -98,7 +102,8 @@ fn everything_that_counts_comes_back_and_nothing_else() {
     assert_eq!(told, [("new", KeyState::Active, false), ("old", KeyState::Retired, true)], "newest first");
 
     let stranger = Identity::generate();
-    let opened = archive.open(&[stranger, identities(&identity.to_text()).ok().unwrap().remove(0)]).ok().unwrap();
+    let opened =
+        archive.open(&[stranger, identities(&identity.to_text()).ok().unwrap().remove(0)]).ok().unwrap();
     assert!(opened.publisher == backup.publisher);
     assert_eq!(opened.records(), contents.keys);
     let new = &opened.keys()[0];
@@ -110,7 +115,9 @@ fn everything_that_counts_comes_back_and_nothing_else() {
     assert_eq!(annotations.unwrap().into_keys().collect::<Vec<_>>(), [MADE_BY]);
     assert_eq!(MakerMark::of(&new.secret().metadata).unwrap().as_str(), "v1:abc");
     let metadata = &new.secret().metadata;
-    assert!(metadata.uid.is_none() && metadata.resource_version.is_none() && metadata.owner_references.is_none());
+    assert!(
+        metadata.uid.is_none() && metadata.resource_version.is_none() && metadata.owner_references.is_none()
+    );
 }
 
 #[test]
@@ -155,7 +162,10 @@ fn a_truncated_file_and_junk_are_refused() {
     assert!(Archive::looks_like_one(text));
     let junk = "A".repeat(1 << 20);
     for part in ["publisher", "signature", "contents"] {
-        assert!(matches!(refused(&with_field(&FIXTURE.text, part, &junk)), BackupError::Publisher(_)), "{part}");
+        assert!(
+            matches!(refused(&with_field(&FIXTURE.text, part, &junk)), BackupError::Publisher(_)),
+            "{part}"
+        );
     }
     for armored in [junk.clone(), format!("-----BEGIN AGE ENCRYPTED FILE-----\n{junk}"), String::new()] {
         let changed = with_field(&FIXTURE.text, "archive", &armored);
@@ -188,7 +198,8 @@ fn a_strangers_signature_names_the_stranger_or_does_not_fit() {
     let signed = signed_by(&stranger, &contents, &archive);
     let taken = Archive::verify(&signed).unwrap();
     assert!(taken.publisher() == stranger.public_key(), "trust sees who it is");
-    let renamed = with_field(str::from_utf8(&signed).unwrap(), "publisher", &publisher.public_key().to_string());
+    let renamed =
+        with_field(str::from_utf8(&signed).unwrap(), "publisher", &publisher.public_key().to_string());
     assert!(matches!(refused(&renamed), BackupError::Publisher(PublisherError::Signature)));
     // The publisher key signs other texts too: none of them may pass for a backup.
     let bare = STANDARD.encode(publisher.sign(contents.as_bytes()));
@@ -222,7 +233,8 @@ fn what_is_in_it_must_be_what_it_says() {
         backup.keys()[0].secret().data["tls.crt"].clone(),
     );
     let list = |secrets: &[&Secret]| {
-        let items: Vec<_> = secrets.iter().map(|s| String::from_utf8(s.to_json().to_vec()).unwrap()).collect();
+        let items: Vec<_> =
+            secrets.iter().map(|s| String::from_utf8(s.to_json().to_vec()).unwrap()).collect();
         format!(r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#, items.join(","))
     };
     let cases = [
@@ -234,7 +246,8 @@ fn what_is_in_it_must_be_what_it_says() {
     ];
     for plaintext in cases {
         let ciphertext = encrypt(plaintext.as_bytes(), &[identity.recipient()]).unwrap();
-        let contents = Contents { digest: Fingerprint::of(&ciphertext), ..Contents::parse(&contents).unwrap() };
+        let contents =
+            Contents { digest: Fingerprint::of(&ciphertext), ..Contents::parse(&contents).unwrap() };
         let file = signed_by(publisher, &contents.to_text(), &armor(&ciphertext).unwrap());
         let error = Archive::verify(&file).unwrap().open(mine).err().unwrap();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
