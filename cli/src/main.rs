@@ -19,12 +19,14 @@ mod documents;
 mod download;
 mod error;
 mod input;
+mod interrupt;
 mod key_files;
 mod key_source;
 mod network;
 mod output;
 mod sealed_file;
 mod speech;
+mod tree;
 mod trust_file;
 mod values;
 
