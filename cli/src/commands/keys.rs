@@ -1,13 +1,17 @@
 //! `privyseal keys …`
 
+mod archive_file;
+mod backup;
 mod fetch;
 mod generate;
+mod key_secrets;
+mod restore;
 
 use crate::error::CommandError;
 use clap::Subcommand;
 use privyseal_keys::Certificate;
 
-/// Make sealing keys, and fetch those of a cluster
+/// Make sealing keys, fetch those of a cluster, back up and restore opening keys
 #[derive(clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -17,14 +21,18 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Backup(Box<backup::Args>),
     Fetch(fetch::Args),
     Generate(generate::Args),
+    Restore(Box<restore::Args>),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     match &args.command {
+        Command::Backup(args) => backup::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Restore(args) => restore::run(args),
     }
 }
 
