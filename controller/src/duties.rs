@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::MakerMark;
 use privyseal_custody::cluster::CustodyError;
 use privyseal_keys::renewal::Renewal;
-use privyseal_keys::{KeyPair, PublisherKey};
+use privyseal_keys::{KeyPair, PublisherKey, PublisherPublicKey};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,14 +67,19 @@ impl Duties {
             .ok_or_else(|| CustodyError::Publisher { reason: "it is gone again".into() })
     }
 
-    /// Runs as long as we lead: renews by age, and keeps the published list right.
+    /// Runs as long as we lead with this publisher key: renews by age, and keeps the published list right. Ends if
+    /// another one takes its place, as a restore does: what this term holds was made with the old one.
     pub(crate) async fn run(&self, publisher_key: &PublisherKey) {
         let mut held = self.store.subscribe();
         let mut changes = std::pin::pin!(self.publisher.changes());
+        let mut replaced = std::pin::pin!(self.store.publisher_changes());
         let mut told = None;
         loop {
             // Before the pass: what changes during it is looked at after it.
             held.mark_unchanged();
+            if self.publisher_is_replaced(&publisher_key.public_key()).await {
+                return;
+            }
             let wait = match self.pass(publisher_key, &mut told).await {
                 Ok(next) => next,
                 Err(error) => {
@@ -85,9 +90,37 @@ impl Duties {
             tokio::select! {
                 changed = held.changed() => if changed.is_err() { return },
                 _ = changes.next() => {}
+                _ = replaced.next() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// Whether the Secret holds another publisher key than this term's. One that is gone or damaged is none: it is told,
+    /// and this term's goes on.
+    async fn publisher_is_replaced(&self, ours: &PublisherPublicKey) -> bool {
+        let there = match self.store.publisher().await {
+            Ok(Some(key)) => key.public_key(),
+            Ok(None) => {
+                tracing::warn!(
+                    "the Secret with the publisher key is gone: a next leader will make another key"
+                );
+                return false;
+            }
+            Err(error) => {
+                tracing::warn!(error = %custody_error(&error), "the publisher key cannot be read again");
+                return false;
+            }
+        };
+        if there == *ours {
+            return false;
+        }
+        tracing::warn!(
+            before = %ours.fingerprint(),
+            now = %there.fingerprint(),
+            "the publisher key was replaced: leading begins anew with it, and all objects are opened again"
+        );
+        true
     }
 
     /// One look at everything; says when the next is due. `told` is the foreign key that this term has told of.

@@ -96,3 +96,23 @@ async fn an_api_server_that_fails_delays_a_key_and_makes_no_second_one() {
     lead(&api_server, &publisher_key, 10).await;
     assert_eq!(api_server.made().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_term_ends_when_the_publisher_key_is_replaced_and_the_next_one_makes_no_key() {
+    let api_server = ApiServer::new();
+    let [ours, restored] = [0, 1].map(|_| PublisherKey::generate().ok().unwrap());
+    api_server.put_publisher(&ours);
+    lead(&api_server, &ours, 1).await;
+    api_server.put_publisher(&restored);
+    let term = duties(&api_server);
+    tokio::select! {
+        () = term.run(&ours) => {}
+        () = days(1) => panic!("the term goes on with a key that was replaced"),
+    }
+    let next = duties(&api_server).publisher_key().await;
+    assert!(next.public_key() == restored.public_key());
+    lead(&api_server, &next, 5).await;
+    assert_eq!(api_server.made().len(), 1);
+    let (_, by) = from_config_map(&api_server.published().unwrap()).unwrap();
+    assert!(by == restored.public_key());
+}

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::client::Body;
+use privyseal_custody::cluster::{PUBLISHER_SECRET, publisher_secret};
+use privyseal_keys::PublisherKey;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,6 +20,7 @@ pub(super) struct ApiServer(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     secrets: Vec<Value>,
+    publisher: Option<Value>,
     made: Vec<Timestamp>,
     config_map: Option<Value>,
     version: u64,
@@ -45,6 +48,12 @@ impl ApiServer {
 
     pub(super) fn published(&self) -> Option<ConfigMap> {
         self.state().config_map.clone().map(|config_map| serde_json::from_value(config_map).unwrap())
+    }
+
+    /// Puts a publisher key there, as somebody does who restores a backup.
+    pub(super) fn put_publisher(&self, key: &PublisherKey) {
+        let secret = publisher_secret(key, NAMESPACE).to_json();
+        self.state().publisher = Some(serde_json::from_slice(&secret).unwrap());
     }
 
     /// Whether it answers 500 to everything.
@@ -79,6 +88,14 @@ impl State {
         let resource = path.rsplit('/').find(|part| PLURALS.contains(part)).unwrap_or_default();
         let metadata = json!({"resourceVersion": self.version.to_string()});
         match (method, resource) {
+            (&Method::GET, "secrets") if path.ends_with(PUBLISHER_SECRET) => match &self.publisher {
+                Some(secret) => (StatusCode::OK, secret.clone()),
+                None => refusal(StatusCode::NOT_FOUND),
+            },
+            (&Method::GET, "secrets") if query.contains("fieldSelector") => (
+                StatusCode::OK,
+                json!({"kind": "SecretList", "apiVersion": "v1", "metadata": metadata, "items": []}),
+            ),
             (&Method::GET, "secrets") => (
                 StatusCode::OK,
                 json!({"kind": "SecretList", "apiVersion": "v1", "metadata": metadata, "items": self.secrets}),
