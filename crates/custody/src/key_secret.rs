@@ -61,6 +61,12 @@ pub fn is_active(metadata: &ObjectMeta) -> bool {
     label(metadata) == Some(names::KEY_ACTIVE)
 }
 
+/// Sets the label that makes a Secret a key.
+pub(crate) fn set_label(metadata: &mut ObjectMeta, label: &str) {
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert(names::SEALED_SECRETS_KEY.to_owned(), label.to_owned());
+}
+
 /// The value of the label that makes a Secret a key.
 pub fn label(metadata: &ObjectMeta) -> Option<&str> {
     metadata.labels.as_ref()?.get(names::SEALED_SECRETS_KEY).map(String::as_str)

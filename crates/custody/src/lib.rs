@@ -15,6 +15,7 @@
 
 pub mod backup;
 pub mod cluster;
+pub mod escrow;
 pub mod key_secret;
 mod maker_mark;
 pub mod published;
