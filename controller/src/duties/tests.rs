@@ -208,7 +208,7 @@ async fn no_key_is_used_whose_backup_cannot_be_stored_and_the_old_one_goes_on() 
 
     // Nor the next: the first goes on sealing for as long as it takes.
     api_server.refuse_backups(true);
-    work(&duties_with(&api_server, &recipients), &publisher_key, 60).await;
+    work(&duties_with(&api_server, &recipients), &publisher_key, 50).await;
     assert_eq!((states(&api_server), api_server.made().len()), ((1, 1), 2));
     assert_eq!(sealing(&api_server), first);
     // Whoever gives escrow up has that key at once, and no other.

@@ -114,7 +114,7 @@ async fn lost_cluster() -> Lost {
     objects::apply(&client, None, &retired).await;
 
     let desk = Desk::new();
-    let options = cluster(&release, control_plane.kubeconfig());
+    let options = cluster(&release, &control_plane.admin_kubeconfig_with_token().await);
     // Whoever may not read Secrets is told which right it takes.
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
     let account = serde_json::from_value(json!({"metadata": {"name": "somebody"}})).unwrap();
@@ -160,7 +160,7 @@ async fn a_restore_before_the_first_start_is_as_if_nothing_was_lost() {
     let control_plane = ControlPlane::start();
     let client = control_plane.client();
     let release = Release::install(&control_plane, ReleaseOptions::default()).await;
-    let options = cluster(&release, control_plane.kubeconfig());
+    let options = cluster(&release, &control_plane.admin_kubeconfig_with_token().await);
     let restore = format!("keys restore prod.backup --identity identity.txt --for prod {options}");
     // Nobody is asked here: what is not trusted is refused.
     let said = desk.fails(&restore, 1);
@@ -227,7 +227,7 @@ async fn a_restore_after_the_first_start_asks_and_replaces_the_publisher() {
     objects::apply(&client, None, &lost.object).await;
     wait_for_condition(&client, &lost.namespace, "db", "Synced", "False").await;
 
-    let options = cluster(&release, control_plane.kubeconfig());
+    let options = cluster(&release, &control_plane.admin_kubeconfig_with_token().await);
     let restore = format!(
         "keys restore prod.backup --identity identity.txt --for prod --yes-trust {publisher} {options}"
     );
