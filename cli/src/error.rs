@@ -56,29 +56,29 @@ impl ErrorKind {
 #[derive(Debug)]
 pub(crate) struct CommandError {
     kind: ErrorKind,
-    source: Box<dyn std::error::Error>,
+    source: Box<dyn std::error::Error + Send + Sync>,
     hints: Vec<String>,
     /// Found in the same run.
     more: Vec<CommandError>,
 }
 
 impl CommandError {
-    fn new(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    fn new(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind, source: source.into(), hints: Vec::new(), more: Vec::new() }
     }
 
     /// Exit status 1.
-    pub(crate) fn failed(source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    pub(crate) fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Failed, source)
     }
 
     /// Exit status 2.
-    pub(crate) fn input(source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    pub(crate) fn input(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Input, source)
     }
 
     /// Exit status 3.
-    pub(crate) fn unreachable(source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    pub(crate) fn unreachable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Unreachable, source)
     }
 

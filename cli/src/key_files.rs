@@ -43,11 +43,17 @@ impl KeyFileOptions {
 
     /// Reads all keys. One that cannot be used is told on stderr and left out; if none can, that is an error.
     pub(crate) fn load(&self) -> Result<Keyring, CommandError> {
-        load(&self.key, &identities::load(&self.identity)?)
+        load_with(&self.key, &identities::load(&self.identity)?)
     }
 }
 
-fn load(paths: &[PathBuf], identities: &[Identity]) -> Result<Keyring, CommandError> {
+/// Reads all keys, none of them from a backup. One that cannot be used is told on stderr and left out; if none can, that
+/// is an error.
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Keyring, CommandError> {
+    load_with(paths, &[])
+}
+
+fn load_with(paths: &[PathBuf], identities: &[Identity]) -> Result<Keyring, CommandError> {
     let mut entries = Vec::new();
     let mut left_out = Vec::new();
     for path in paths {

@@ -6,7 +6,7 @@
 use crate::config::KeyConfig;
 use crate::escrow::{Escrow, back_off, choose};
 use crate::events::Events;
-use crate::keystore::{KeyStore, bounded, custody_error};
+use crate::keystore::{Held, KeyStore, bounded, custody_error};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::publish::{Publication, Published, Publisher};
@@ -16,7 +16,7 @@ use privyseal_custody::MakerMark;
 use privyseal_custody::cluster::CustodyError;
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::renewal::Renewal;
-use privyseal_keys::{KeyPair, PublisherKey, PublisherPublicKey};
+use privyseal_keys::{Certificate, KeyPair, PublisherKey, PublisherPublicKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,10 +168,11 @@ impl Duties {
         if let Ok(published) = &published {
             held = self.store.revoke(&published.revoked());
         }
-        let mut next = held.renewal(self.keys.renew_period, (self.now)());
+        let now = (self.now)();
+        let mut next = held.renewal(self.keys.renew_period, now);
         let mut try_again = TRY_AGAIN;
         if next == Renewal::Now {
-            match self.make_key(publisher_key, told).await {
+            match self.make_key(publisher_key, &held, now, told).await {
                 Ok(()) => {
                     held = self.store.reload().await.map_err(|error| custody_error(&error))?;
                     next = held.renewal(self.keys.renew_period, (self.now)());
@@ -202,11 +203,24 @@ impl Duties {
     }
 
     /// Makes a key and puts it into use; with escrow, once its backup is stored. A key that an earlier leader began goes on
-    /// from where that ended.
-    async fn make_key(&self, publisher_key: &PublisherKey, told: &mut Told) -> Result<(), NotMade> {
+    /// from where that ended, unless a newer one is in use.
+    ///
+    /// It is valid from the moment that it was decided on: so it is newer than the one it follows, whatever the clock does
+    /// meanwhile.
+    async fn make_key(
+        &self,
+        publisher_key: &PublisherKey,
+        held: &Held,
+        now: Timestamp,
+        told: &mut Told,
+    ) -> Result<(), NotMade> {
         self.must_lead()?;
         let custody = self.store.custody();
-        let (begun, strangers) = choose(bounded(custody.pending()).await?, &publisher_key.public_key());
+        let (begun, strangers) = choose(
+            bounded(custody.pending()).await?,
+            &publisher_key.public_key(),
+            held.keyring.sealing_at(now).map(Certificate::not_before),
+        );
         for stranger in strangers {
             if told.pending.insert(stranger.fingerprint()) {
                 tracing::warn!(
@@ -222,7 +236,7 @@ impl Duties {
                 key
             }
             None => {
-                let (pair, mark) = self.generate(publisher_key).await?;
+                let (pair, mark) = self.generate(publisher_key, now).await?;
                 if !self.escrow.is_asked() {
                     let name = bounded(custody.create(&pair, &mark)).await?;
                     self.metrics.keys_made.inc();
@@ -238,7 +252,7 @@ impl Duties {
         if self.escrow.is_asked() {
             self.metrics.escrow_pending.set(1);
             self.must_lead()?;
-            let stored = self.escrow.store(publisher_key, &key, (self.now)()).await;
+            let stored = self.escrow.store(publisher_key, &key, now).await;
             stored.map_err(|reason| NotMade::Escrow { secret: key.name().to_owned(), reason })?;
             tracing::info!(secret = key.name(), fingerprint = %key.fingerprint(), "the backup of the key is stored");
         }
@@ -248,9 +262,12 @@ impl Duties {
         Ok(())
     }
 
-    async fn generate(&self, publisher_key: &PublisherKey) -> Result<(KeyPair, MakerMark), NotMade> {
+    async fn generate(
+        &self,
+        publisher_key: &PublisherKey,
+        now: Timestamp,
+    ) -> Result<(KeyPair, MakerMark), NotMade> {
         let KeyConfig { size, ttl, common_name, .. } = self.keys.clone();
-        let now = (self.now)();
         let pair = tokio::task::spawn_blocking(move || KeyPair::generate(size, &common_name, now, ttl))
             .await
             .map_err(|_| NotMade::Other("making a key was interrupted".to_owned()))?

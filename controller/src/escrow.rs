@@ -82,13 +82,16 @@ impl Escrow {
     }
 }
 
-/// Of the keys that are pending: the newest that our leader made, which goes on, and those that are not ours.
+/// Of the keys that are pending: the newest that our leader made, which goes on, and those that are not ours. One that is
+/// no newer than the newest in use would not seal, and stays where it is.
 pub(crate) fn choose(
     pending: Vec<PendingKey>,
     publisher: &PublisherPublicKey,
+    in_use: Option<Timestamp>,
 ) -> (Option<PendingKey>, Vec<PendingKey>) {
     let (ours, strangers): (Vec<_>, Vec<_>) = pending.into_iter().partition(|key| key.is_made_by(publisher));
-    let newest = ours.into_iter().max_by_key(|key| (key.not_before(), key.name().to_owned()));
+    let newer = ours.into_iter().filter(|key| key.not_before() > in_use);
+    let newest = newer.max_by_key(|key| (key.not_before(), key.name().to_owned()));
     (newest, strangers)
 }
 
@@ -131,11 +134,15 @@ mod tests {
             pending("newer", 3, Some(&ours)),
             pending("foreign", 1, Some(&theirs)),
         ];
-        let (chosen, strangers) = choose(keys, &ours.public_key());
+        let (chosen, strangers) = choose(keys, &ours.public_key(), None);
         assert_eq!(chosen.unwrap().name(), "newer");
         assert_eq!(strangers.iter().map(PendingKey::name).collect::<Vec<_>>(), ["planted", "foreign"]);
-        let (chosen, strangers) = choose(vec![pending("planted", 0, None)], &ours.public_key());
+        let (chosen, strangers) = choose(vec![pending("planted", 0, None)], &ours.public_key(), None);
         assert!(chosen.is_none() && strangers.len() == 1);
+
+        let key = pending("older", 5, Some(&ours));
+        let since = key.not_before();
+        assert!(choose(vec![key], &ours.public_key(), since).0.is_none(), "it would not seal");
     }
 
     #[test]

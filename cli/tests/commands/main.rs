@@ -13,6 +13,7 @@ mod golden;
 mod harness;
 mod inspect;
 mod keys;
+mod reseal;
 mod seal;
 mod set;
 mod trust;

@@ -16,6 +16,7 @@
 mod config;
 mod document;
 mod key_file;
+pub mod report;
 mod trust;
 
 pub use config::{Cluster, ClusterName, Config, KeySource, Rule, RuleFormat};

@@ -6,7 +6,7 @@
 
 use aws_lc_rs::digest;
 use privyseal_envelope::{KeyId, SealedValue};
-use privyseal_manifest::names;
+use privyseal_manifest::{SealedSecret, names};
 use std::collections::BTreeMap;
 
 /// Item name to the key that it is said to be sealed with, and the digest of the value that this was said of.
@@ -24,6 +24,16 @@ impl Hints {
     pub fn key_of(&self, item: &str, value: &SealedValue) -> Option<KeyId> {
         let (key, digest) = self.0.get(item)?;
         (*digest == short_digest(value)).then_some(*key)
+    }
+
+    /// Whether an object's annotation says of one of its values another key than the one that opened it.
+    pub fn contradict(sealed: &SealedSecret, opened_with: &BTreeMap<String, KeyId>) -> bool {
+        let hints = Self::read(sealed.metadata.annotations.as_ref());
+        opened_with.iter().any(|(item, key)| {
+            let text = sealed.spec.encrypted_data.get(item);
+            let value = text.and_then(|text| SealedValue::from_base64(text).ok());
+            value.and_then(|value| hints.key_of(item, &value)).is_some_and(|claimed| claimed != *key)
+        })
     }
 
     /// Notes the key of an item's new value.

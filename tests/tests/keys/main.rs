@@ -6,6 +6,7 @@ mod backup;
 mod future;
 mod marks;
 mod replicas;
+mod request;
 mod ring;
 mod two_releases;
 
