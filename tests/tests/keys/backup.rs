@@ -127,14 +127,15 @@ async fn lost_cluster() -> Lost {
 
     let said = desk.does(&format!("{back_up} --for prod {options}"));
     let publisher = fingerprint(&said, "signed by publisher").to_owned();
-    let key = fingerprint(&said, "newest").trim_end_matches(',').to_owned();
+    assert!(said.contains("2 keys, 1 of them active"), "{said}");
+    let (status, publisher_key) =
+        eventually(PATIENCE, async || published(&release).await.ok_or("not published")).await;
+    let key = status["fingerprint"].as_str().unwrap().to_owned();
     let shown = desk.does("keys backup --show prod.backup");
     for part in [&publisher, &key, "an-old-key", " retired ", " active ", RECIPIENT, "not in the trust file"]
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    let (_, publisher_key) =
-        eventually(PATIENCE, async || published(&release).await.ok_or("not published")).await;
     controller.stop();
     std::fs::write(desk.file("db.json"), object.to_string()).unwrap();
     Lost { desk, object, namespace, publisher, publisher_key, key }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 mod backup;
+mod escrow;
 mod future;
 mod marks;
 mod replicas;

@@ -18,8 +18,11 @@ pub(super) struct ArchiveFile {
 impl ArchiveFile {
     pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
         let source = Source::from_argument(path);
-        let name = source.name();
-        let archive = Archive::verify(&source.read()?)
+        Self::of(source.name(), &source.read()?)
+    }
+
+    pub(super) fn of(name: String, text: &[u8]) -> Result<Self, CommandError> {
+        let archive = Archive::verify(text)
             .map_err(|error| CommandError::input(format!("{}: {error}", Shown(&name))))?;
         Ok(Self { name, archive })
     }
@@ -58,9 +61,21 @@ impl ClusterTrust {
 
     /// Whether its signer is trusted as the cluster named, or as that of the context.
     pub(super) fn judge(&self, file: &ArchiveFile, context: &str) -> Result<(), CommandError> {
+        self.judge_each([file], context)?.into_iter().collect()
+    }
+
+    /// The same of several: one decision is enough for all of one signer.
+    pub(super) fn judge_each<'a>(
+        &self,
+        files: impl IntoIterator<Item = &'a ArchiveFile>,
+        context: &str,
+    ) -> Result<Vec<Result<(), CommandError>>, CommandError> {
         let subject =
             self.cluster.clone().map_or_else(|| Subject::Context(context.to_owned()), Subject::Cluster);
-        self.trust.open()?.decide_publisher(&subject, file.publisher(), &file.name)
+        let mut trust = self.trust.open()?;
+        let judged =
+            files.into_iter().map(|file| trust.decide_publisher(&subject, file.publisher(), &file.name));
+        Ok(judged.collect())
     }
 
     /// The same if a cluster is named; says what is known of the signer.

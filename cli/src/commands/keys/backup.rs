@@ -1,5 +1,7 @@
 //! `privyseal keys backup`
 
+mod escrowed;
+
 use super::archive_file::{ArchiveFile, ClusterTrust};
 use super::key_secrets::KeySecrets;
 use crate::cluster::{Connection, ConnectionOptions, Session};
@@ -8,7 +10,7 @@ use crate::input::Source;
 use crate::output::{Content, Destination, to_stdout};
 use crate::speech;
 use jiff::Timestamp;
-use privyseal_custody::backup::{Archive, Backup, Contents, NotARecipient, Recipient};
+use privyseal_custody::backup::{Archive, Backup, Contents, KeyState, NotARecipient, Recipient};
 use privyseal_custody::cluster::PUBLISHER_SECRET;
 use privyseal_custody::key_secret;
 use std::fmt::Write as _;
@@ -23,12 +25,13 @@ use std::path::{Path, PathBuf};
 ///
 /// It takes the right to read Secrets in the controller's namespace.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("mode").required(true).args(["out_file", "show"]))]
+#[command(group = clap::ArgGroup::new("mode").required(true).args(["out_file", "show", "escrowed"]))]
 #[command(after_help = "\
 Examples:
   age-keygen -o ~/escrow.txt       # once, on a machine that stays offline; keep it well
   privyseal keys backup --context prod --recipient age1… --out-file prod.backup
   privyseal keys backup --show prod.backup --for prod
+  privyseal keys backup --escrowed --context prod --for prod --out-dir ./escrow
   privyseal keys restore prod.backup --identity ~/escrow.txt --check ./clusters/prod")]
 pub(super) struct Args {
     /// An age key to encrypt to: `age1…`. May be repeated; any one of them opens it
@@ -47,6 +50,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     show: Option<PathBuf>,
 
+    /// Fetch the backups of single keys that the controller stored, see its --escrow-recipient. It takes the right to list
+    /// ConfigMaps in the controller's namespace, and none to read Secrets
+    #[arg(long, requires = "out_dir", conflicts_with_all = ["recipient", "recipients_file"])]
+    escrowed: bool,
+
+    /// The folder for them
+    #[arg(long, value_name = "DIR", requires = "escrowed")]
+    out_dir: Option<PathBuf>,
+
     #[command(flatten)]
     trust: ClusterTrust,
 
@@ -58,11 +70,16 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(file) = &args.show {
         return show(args, file);
     }
+    let named = || {
+        let connection = args.connection.connection();
+        connection
+            .ok_or_else(|| CommandError::input("no cluster is named").hint("name it with --context CONTEXT"))
+    };
+    if let Some(folder) = &args.out_dir {
+        return escrowed::run(&named()?, &args.trust, folder);
+    }
     let recipients = recipients(args)?;
-    let connection = args
-        .connection
-        .connection()
-        .ok_or_else(|| CommandError::input("no cluster is named").hint("name it with --context CONTEXT"))?;
+    let connection = named()?;
     let text = connection.session(async |session| back_up(args, session, &recipients).await)?;
     let destination = Destination::from_option(args.out_file.as_deref());
     destination.write(text.as_bytes(), Content::Secret)?;
@@ -101,10 +118,10 @@ async fn back_up(args: &Args, session: &Session, recipients: &[Recipient]) -> Re
     let text = backup
         .seal(cluster, session.namespace(), recipients, Timestamp::now())
         .map_err(|error| failed(&error))?;
+    let active = backup.keys().iter().filter(|key| key.record().state == KeyState::Active).count();
     speech::note(format_args!(
-        "{} keys, newest {}, signed by publisher {}",
+        "{} keys, {active} of them active, signed by publisher {}",
         backup.keys().len(),
-        backup.keys()[0].record().fingerprint,
         backup.publisher_key().public_key().fingerprint()
     ));
     Ok(text)
