@@ -143,6 +143,8 @@ impl Duties {
                 );
                 return false;
             }
+            // The pass that follows asks the same API server, and tells.
+            Err(CustodyError::Api(_)) => return false,
             Err(error) => {
                 tracing::warn!(error = %custody_error(&error), "the publisher key cannot be read again");
                 return false;

@@ -12,6 +12,7 @@ use crate::speech;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use plan::{Placement, Plan, PublisherStep};
+use privyseal_custody::ApiError;
 use privyseal_custody::backup::Backup;
 use privyseal_custody::cluster::PUBLISHER_SECRET;
 use privyseal_manifest::Secret;
@@ -190,31 +191,40 @@ async fn restore_publisher(
             let replaced = secrets.api.replace(secret, FIELD_MANAGER).await;
             replaced.map_err(|error| secrets.error("the mark of a key", &error, "update"))?;
         }
-        put_publisher(secrets, backup).await?;
+        put_publisher(secrets, backup, matches!(plan.publisher, PublisherStep::Replace { .. })).await?;
     }
     speech::note(told);
     Ok(())
 }
 
-/// The Secret is immutable, so it is deleted and made again. A controller that makes one of its own in between is faster
+/// The Secret is immutable, so to replace it is to delete it and make it again. A controller that makes one of its own in between is faster
 /// once, and hardly twice.
-async fn put_publisher(secrets: &KeySecrets<'_>, backup: &Backup) -> Result<(), CommandError> {
+async fn put_publisher(secrets: &KeySecrets<'_>, backup: &Backup, replace: bool) -> Result<(), CommandError> {
     let mut secret = backup.publisher().clone();
     secret.metadata.namespace = Some(secrets.session.namespace().to_owned());
     let what = format!("the Secret {PUBLISHER_SECRET}");
     let mut tries = 3;
     loop {
-        if let Some(old) = secrets.publisher().await? {
+        if replace && let Some(old) = secrets.publisher().await? {
             let deleted = secrets.api.delete(&old.metadata).await;
             deleted.map_err(|error| secrets.error(&what, &error, "delete"))?;
         }
         tries -= 1;
         match secrets.api.create(&secret, FIELD_MANAGER).await {
             Ok(_) => return Ok(()),
-            Err(error) if tries > 0 && error.status().is_some_and(|status| status.code == 409) => {}
+            Err(error) if replace && tries > 0 && is_conflict(&error) => {}
+            Err(error) if is_conflict(&error) => {
+                return Err(secrets.error(&what, &error, "create").hint(
+                    "a controller made a publisher key meanwhile; the same command says how to go on",
+                ));
+            }
             Err(error) => return Err(secrets.error(&what, &error, "create")),
         }
     }
+}
+
+fn is_conflict(error: &ApiError) -> bool {
+    error.status().is_some_and(|status| status.code == 409)
 }
 
 /// Lists of a namespace that is not there are empty, so that only the first write would tell. Who may not look goes on.
