@@ -193,7 +193,7 @@ fn a_check_says_what_would_open_and_what_not() {
     done.assert_speaks_well();
 
     // What speaks of SealedSecrets and cannot be read may be one.
-    scene.file("tree/sub/other.yaml", "kind: SealedSecret\nmetadata: [\n");
+    scene.file("tree/sub/other.yaml", "kind: SealedSecret\nspec: {encryptedData: [\n");
     let done = scene.run(&format!("{check} tree")).done();
     assert_eq!(done.status, Some(2), "{}", done.stderr);
     has(&done.stderr, &["tree/sub/other.yaml:"]);

@@ -73,7 +73,7 @@ pub(crate) fn cluster(release: &Release<'_>, kubeconfig: &Path) -> String {
 /// The fingerprint that follows a word.
 pub(crate) fn fingerprint<'a>(said: &'a str, word: &str) -> &'a str {
     let rest = said.split_once(word).unwrap_or_else(|| panic!("no {word} in {said}")).1;
-    rest.trim_start().split_whitespace().next().unwrap()
+    rest.split_whitespace().next().unwrap()
 }
 
 pub(crate) async fn published(release: &Release<'_>) -> Option<(Value, String)> {

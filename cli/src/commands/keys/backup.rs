@@ -3,7 +3,7 @@
 mod escrowed;
 
 use super::archive_file::{ArchiveFile, ClusterTrust};
-use super::key_secrets::KeySecrets;
+use super::namespace_secrets::NamespaceSecrets;
 use crate::cluster::{Connection, ConnectionOptions, Session};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 }
 
 async fn back_up(args: &Args, session: &Session, recipients: &[Recipient]) -> Result<String, CommandError> {
-    let secrets = KeySecrets::of(session);
+    let secrets = NamespaceSecrets::of(session);
     let publisher = secrets.publisher().await?.ok_or_else(|| {
         CommandError::failed(format!(
             "{}: there is no Secret {}/{PUBLISHER_SECRET}, whose key signs a backup",

@@ -4,7 +4,7 @@ mod check;
 mod plan;
 
 use super::archive_file::{ArchiveFile, ClusterTrust};
-use super::key_secrets::KeySecrets;
+use super::namespace_secrets::NamespaceSecrets;
 use crate::cluster::{Connection, ConnectionOptions, Session};
 use crate::error::{CommandError, Shown};
 use crate::identities;
@@ -106,7 +106,7 @@ fn refuse_stdin_twice(args: &Args) -> Result<(), CommandError> {
 
 async fn restore(args: &Args, session: &Session, backup: &Backup) -> Result<(), CommandError> {
     require_namespace(session).await?;
-    let secrets = KeySecrets::of(session);
+    let secrets = NamespaceSecrets::of(session);
     let (there, publisher) = (secrets.keys().await?, secrets.publisher().await?);
     let wanted: Vec<_> =
         backup.keys().iter().filter(|key| !args.only_active || plan::is_active(key)).collect();
@@ -157,7 +157,7 @@ async fn restore(args: &Args, session: &Session, backup: &Backup) -> Result<(), 
 /// Creates a Secret, unless nothing is to be done; gives its name.
 async fn create(
     args: &Args,
-    secrets: &KeySecrets<'_>,
+    secrets: &NamespaceSecrets<'_>,
     secret: Secret,
 ) -> Result<Option<String>, CommandError> {
     if args.dry_run {
@@ -172,7 +172,7 @@ async fn create(
 /// the replaced publisher's leader made are marked anew before, or they would count as planted.
 async fn restore_publisher(
     args: &Args,
-    secrets: &KeySecrets<'_>,
+    secrets: &NamespaceSecrets<'_>,
     backup: &Backup,
     plan: Plan,
 ) -> Result<(), CommandError> {
@@ -199,7 +199,11 @@ async fn restore_publisher(
 
 /// The Secret is immutable, so to replace it is to delete it and make it again. A controller that makes one of its own in between is faster
 /// once, and hardly twice.
-async fn put_publisher(secrets: &KeySecrets<'_>, backup: &Backup, replace: bool) -> Result<(), CommandError> {
+async fn put_publisher(
+    secrets: &NamespaceSecrets<'_>,
+    backup: &Backup,
+    replace: bool,
+) -> Result<(), CommandError> {
     let mut secret = backup.publisher().clone();
     secret.metadata.namespace = Some(secrets.session.namespace().to_owned());
     let what = format!("the Secret {PUBLISHER_SECRET}");

@@ -1,13 +1,12 @@
 //! `keys restore --check`: whether a backup would open what a tree holds.
 
 use super::plan::is_active;
-use crate::documents::Located;
 use crate::error::{CommandError, Shown};
 use crate::output::to_stdout;
-use crate::tree::{TreeFile, walk};
+use crate::sealed_tree::SealedTree;
 use privyseal_custody::backup::Backup;
 use privyseal_keys::Keyring;
-use privyseal_manifest::{Document, SealedSecret, names};
+use privyseal_manifest::SealedSecret;
 use privyseal_seal::{DEFAULT_ATTEMPTS, OpenError, open};
 use rayon::prelude::*;
 use std::fmt::Write as _;
@@ -19,16 +18,10 @@ pub(super) fn run(paths: &[PathBuf], backup: Backup, only_active: bool) -> Resul
     let entries = backup.into_entries().zip(active).filter(|(_, active)| *active || !only_active);
     let keyring = Keyring::new(entries.map(|(entry, _)| entry).collect());
 
-    let (files, mut errors) = walk(paths);
-    let mut sealed = Vec::new();
-    for file in files.iter().filter(|file| file.may_hold_manifests()) {
-        for found in sealed_secrets(file) {
-            match found {
-                Ok(found) => sealed.push(found),
-                Err(error) => errors.push(error),
-            }
-        }
-    }
+    let tree = SealedTree::read(paths);
+    let mut errors = tree.unreadable;
+    let sealed: Vec<_> =
+        tree.files.into_iter().flat_map(|file| file.objects).map(|(_, sealed)| sealed).collect();
     // In order, whichever is done first.
     let verdicts: Vec<_> = sealed.par_iter().map(|sealed| why_not(&sealed.object, &keyring)).collect();
 
@@ -58,21 +51,6 @@ pub(super) fn run(paths: &[PathBuf], backup: Backup, only_active: bool) -> Resul
     CommandError::all(errors)
 }
 
-/// The SealedSecrets of a file. What cannot be read is an error only if it may be one: whether it opens is not known.
-fn sealed_secrets(file: &TreeFile) -> Vec<Result<Located<SealedSecret>, CommandError>> {
-    let bytes = match file.read() {
-        Ok(bytes) => bytes,
-        Err(error) => return vec![Err(error)],
-    };
-    let documents = match privyseal_manifest::read(&bytes, &file.name()) {
-        Ok(documents) => documents,
-        Err(error) if file.named || speaks_of_sealed_secrets(&bytes) => return vec![Err(error.into())],
-        Err(_) => return Vec::new(),
-    };
-    let sealed = documents.into_iter().filter(|document| document.kind() == Some(names::SEALED_SECRET_KIND));
-    sealed.map(|document| Ok(Located::from_document(document, Document::into_sealed_secret)?)).collect()
-}
-
 /// Why it does not open, if it does not.
 fn why_not(sealed: &SealedSecret, keyring: &Keyring) -> Option<String> {
     match open(sealed, keyring, DEFAULT_ATTEMPTS).err()? {
@@ -88,9 +66,4 @@ fn object_name(sealed: &SealedSecret) -> String {
     let namespace = sealed.metadata.namespace.as_deref().unwrap_or("(no namespace)");
     let name = sealed.metadata.name.as_deref().unwrap_or("(no name)");
     format!("{}/{}", Shown(namespace), Shown(name))
-}
-
-fn speaks_of_sealed_secrets(bytes: &[u8]) -> bool {
-    let kind = names::SEALED_SECRET_KIND.as_bytes();
-    bytes.windows(kind.len()).any(|window| window == kind)
 }

@@ -8,12 +8,12 @@ use privyseal_custody::{ApiError, SecretApi};
 use privyseal_manifest::Secret;
 
 /// The Secrets of the controller's namespace.
-pub(super) struct KeySecrets<'a> {
+pub(super) struct NamespaceSecrets<'a> {
     pub(super) session: &'a Session,
     pub(super) api: SecretApi,
 }
 
-impl<'a> KeySecrets<'a> {
+impl<'a> NamespaceSecrets<'a> {
     pub(super) fn of(session: &'a Session) -> Self {
         Self { api: SecretApi::new(session.client.clone(), session.namespace()), session }
     }
