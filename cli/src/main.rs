@@ -18,6 +18,7 @@ mod config_file;
 mod documents;
 mod download;
 mod error;
+mod identities;
 mod input;
 mod interrupt;
 mod key_files;

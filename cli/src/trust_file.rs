@@ -106,6 +106,40 @@ impl TrustFile<'_> {
         }
     }
 
+    /// Lets pass what that publisher signed, such as a backup. What is not pinned is asked whatever the subject: a file
+    /// does not come over the connection that a context vouches for.
+    pub(crate) fn decide_publisher(
+        &mut self,
+        subject: &Subject,
+        publisher: Fingerprint,
+        origin: &str,
+    ) -> Result<(), CommandError> {
+        let shown = subject.to_string();
+        let (name, origin) = (Shown(&shown), Shown(origin));
+        match self.trust.judge_publisher(subject, publisher) {
+            Judgement::Unknown => {
+                let evidence = Evidence::Publisher { fingerprint: publisher, serial: 0 };
+                self.ask(&name, evidence, &origin)?;
+                self.remember(subject, evidence, true);
+                Ok(())
+            }
+            Judgement::Changed { pinned } => Err(CommandError::failed(format!(
+                "{origin}: signed by publisher {publisher}, but {pinned} is trusted as {name}. \
+                 Somebody may be giving you keys of their own"
+            ))
+            .hint(format!(
+                "if it is of another cluster, name that one with --for NAME; {} says what is trusted",
+                self.name()
+            ))),
+            Judgement::Trusted { .. } | Judgement::Outdated { .. } => Ok(()),
+        }
+    }
+
+    /// Under which names that publisher is trusted.
+    pub(crate) fn known_as(&self, publisher: Fingerprint) -> Vec<String> {
+        self.trust.known_as(publisher).map(|subject| Shown(&subject.to_string()).to_string()).collect()
+    }
+
     fn ask(&self, name: &Shown<'_>, evidence: Evidence, origin: &Shown<'_>) -> Result<(), CommandError> {
         let fingerprint = evidence.fingerprint();
         if self.options.yes_trust.contains(&fingerprint) {
@@ -118,7 +152,7 @@ impl TrustFile<'_> {
         );
         match speech::confirm(&question) {
             Some(true) => Ok(()),
-            Some(false) => Err(CommandError::failed(format!("{name}: not trusted; nothing was sealed"))),
+            Some(false) => Err(CommandError::failed(format!("{name}: not trusted; nothing was done"))),
             None => Err(CommandError::failed(format!("{origin}: {name} is not in {}. It has {evidence}", self.name()))
                 .hint(format!(
                     "compare the fingerprint with somebody who knows the cluster, then add `--yes-trust {fingerprint}`"

@@ -15,7 +15,7 @@ mod report;
 
 use crate::error::{CommandError, Shown};
 use crate::interrupt;
-use crate::key_files;
+use crate::key_files::KeyFileOptions;
 use crate::key_source::KeyOptions;
 use crate::output::{Content, Staged};
 use crate::progress::Progress;
@@ -55,9 +55,8 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Opening keys, to open the values here instead of in the cluster
-    #[arg(long, value_name = "PATH")]
-    key: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeyFileOptions,
 
     /// Only values that this key opens
     #[arg(long, value_name = "KEYID")]
@@ -116,7 +115,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             Shown(file)
         ));
     }
-    let mut destinations = Destinations::new(&args.destination, now, args.key.is_empty());
+    let mut destinations = Destinations::new(&args.destination, now, !args.keys.is_given());
     let mut jobs = Vec::new();
     for file in &tree.files {
         match destinations.of(&file.path) {
@@ -130,10 +129,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     interrupt::check()?;
 
     let progress = Progress::new(jobs.len(), "resealing");
-    let outcomes = if args.key.is_empty() {
-        controller::reseal(&jobs, &destinations, args.only_key, &progress)?
+    let outcomes = if args.keys.is_given() {
+        keys::reseal(&jobs, &destinations, &args.keys.load()?, args.only_key, &progress)
     } else {
-        keys::reseal(&jobs, &destinations, &key_files::load(&args.key)?, args.only_key, &progress)
+        controller::reseal(&jobs, &destinations, args.only_key, &progress)?
     };
     drop(progress);
     interrupt::check()?;
