@@ -19,6 +19,7 @@ mod documents;
 mod download;
 mod error;
 mod input;
+mod interrupt;
 mod key_files;
 mod key_source;
 mod network;
