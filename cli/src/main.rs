@@ -24,6 +24,7 @@ mod key_files;
 mod key_source;
 mod network;
 mod output;
+mod plaintext_file;
 mod sealed_file;
 mod speech;
 mod trust_file;

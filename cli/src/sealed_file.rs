@@ -7,6 +7,7 @@ use crate::output::{Content, Staged};
 use privyseal_manifest::edit::{self, Edit};
 use privyseal_manifest::names::SEALED_SECRET_KIND;
 use privyseal_manifest::{Document, DocumentId, SealedSecret};
+use std::fs;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -58,10 +59,26 @@ impl SealedFile {
         }
     }
 
-    /// Writes the file with some texts of the object changed.
+    /// Writes the file with some texts of the object changed. What somebody else wrote meanwhile is not overwritten.
     pub(crate) fn write(&self, changes: impl FnOnce(Edit) -> Edit) -> Result<(), CommandError> {
         let name = self.path.to_string_lossy();
+        self.refuse_if_changed(&name)?;
         let edited = edit::apply(&self.bytes, &name, &[changes(Edit::of(self.id))])?;
         Staged::new(&self.path, edited.as_str().as_bytes(), Content::Public)?.commit()
+    }
+
+    /// A pipe cannot be read twice, and is not overwritten either.
+    fn refuse_if_changed(&self, name: &str) -> Result<(), CommandError> {
+        if !fs::metadata(&self.path).is_ok_and(|metadata| metadata.is_file()) {
+            return Ok(());
+        }
+        match *Source::File(self.path.clone()).read()? == *self.bytes {
+            true => Ok(()),
+            false => Err(CommandError::failed(format!(
+                "{}: it was changed meanwhile, and is left as it is now",
+                Shown(name)
+            ))
+            .hint("run the command again")),
+        }
     }
 }

@@ -7,6 +7,8 @@
 
 mod bad_input;
 mod cluster;
+mod diff;
+mod edit;
 mod files;
 mod golden;
 mod harness;
