@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand.
 
 mod completion;
+mod diff;
+mod edit;
 mod init;
 mod inspect;
 mod keys;
@@ -38,6 +40,8 @@ enum Command {
     Seal(seal::Args),
     Set(set::Args),
     Unset(unset::Args),
+    Edit(edit::Args),
+    Diff(diff::Args),
     Unseal(unseal::Args),
     Inspect(inspect::Args),
     Reseal(reseal::Args),
@@ -53,6 +57,8 @@ impl Cli {
             Command::Seal(args) => seal::run(args),
             Command::Set(args) => set::run(args),
             Command::Unset(args) => unset::run(args),
+            Command::Edit(args) => edit::run(args),
+            Command::Diff(args) => diff::run(args),
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Reseal(args) => reseal::run(args),

@@ -8,6 +8,8 @@
 mod backup;
 mod bad_input;
 mod cluster;
+mod diff;
+mod edit;
 mod files;
 mod golden;
 mod harness;
