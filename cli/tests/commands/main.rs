@@ -13,6 +13,7 @@ mod edit;
 mod files;
 mod golden;
 mod harness;
+mod history;
 mod inspect;
 mod keys;
 mod reseal;

@@ -59,6 +59,7 @@ impl Repository {
             "seal prod/secret.yaml",
             "set prod/sealed.yaml password --from-file key.pem",
             "edit prod/sealed.yaml --key key.pem",
+            "reseal prod --key key.pem",
         ] {
             self.scene.file("prod/sealed.yaml", &sealed);
             let run = self.scene.run(&format!("{command} {more}")).env("EDITOR", "sh editor.sh");
