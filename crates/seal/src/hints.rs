@@ -26,6 +26,11 @@ impl Hints {
         (*digest == short_digest(value)).then_some(*key)
     }
 
+    /// The items that it speaks of, whether or not they are there.
+    pub fn items(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Notes the key of an item's new value.
     pub fn note(&mut self, item: &str, value: &SealedValue, key: KeyId) {
         self.0.insert(item.to_owned(), (key, short_digest(value)));
