@@ -1,26 +1,25 @@
-//! The one thing that sealing asks a cluster: which certificate to seal with.
+//! A cluster that is asked: which one, by which credentials, and what its answers mean for the command.
 //!
-//! First the signed list in the ConfigMap that our controller publishes; where there is none, the `/v1/cert.pem` that
-//! the peer's controller serves, through the API server's proxy and without any signature.
+//! ```text
+//!   ConnectionOptions ──▶ Connection ──session──▶ Session ─┬─ published: the sealing keys
+//!                                                          ├─ key_secrets: the opening keys, for those who may
+//!                                                          └─ controller: verify and rotate, through its Service
+//! ```
 
-use crate::certificate::certificate_from_pem;
+mod published;
+
+pub(crate) use published::{Answer, ask};
+
 use crate::error::{CommandError, Shown};
 use crate::network::{innermost, install_crypto_provider, run_async};
-use crate::speech;
-use k8s_openapi::api::core::v1::Service;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Api, Client, Config};
-use privyseal_custody::published;
+use kube::{Client, Config};
 use privyseal_envelope::{Name, Namespace};
-use privyseal_keys::{Certificate, Published, PublishedKeys, PublisherPublicKey};
-use privyseal_repo::Evidence;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The Service of the peer's controller, and of ours where it takes its place.
-const DEFAULT_CONTROLLER_NAME: &str = "sealed-secrets-controller";
+/// The namespace of our controller.
 const DEFAULT_NAMESPACE: &str = "privyseal";
-const PEER_NAMESPACE: &str = "kube-system";
 
 /// Options that name a cluster and its controller.
 #[derive(clap::Args)]
@@ -74,120 +73,54 @@ pub(crate) struct Connection {
     pub(crate) controller_name: Option<Name>,
 }
 
-/// What a cluster gave. Whether it may be sealed to is for trust and for its dates to say.
-pub(crate) enum Answer {
-    /// The list that our controller publishes, its signature checked against the publisher that it names.
-    Published {
-        /// The API server.
-        server: String,
-        /// The ConfigMap, for messages.
-        place: String,
-        /// The list.
-        list: PublishedKeys,
-        /// Who signed it.
-        publisher: PublisherPublicKey,
-        /// The list as it was published.
-        texts: Published,
-    },
-    /// The certificate that the peer's controller serves.
-    Served {
-        /// The API server.
-        server: String,
-        /// `NAMESPACE/NAME` of the Service.
-        service: String,
-        /// The certificate.
-        certificate: Box<Certificate>,
-    },
-}
-
-impl Answer {
+/// A connection that stands.
+pub(crate) struct Session {
+    /// Repeats nothing by itself.
+    pub(crate) client: Client,
     /// The API server.
-    pub(crate) fn server(&self) -> &str {
-        let (Self::Published { server, .. } | Self::Served { server, .. }) = self;
-        server
+    pub(crate) server: String,
+    /// What was asked for.
+    connection: Connection,
+}
+
+impl Connection {
+    /// Connects, and runs to the end what talks to the cluster. Each request is bounded in time, the whole is not.
+    pub(crate) fn session<T>(
+        &self,
+        work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        install_crypto_provider();
+        let kubeconfig = read_kubeconfig(self)?;
+        run_async(async { work(&Session::connect(self, kubeconfig).await?).await })?
+    }
+}
+
+impl Session {
+    async fn connect(connection: &Connection, kubeconfig: Kubeconfig) -> Result<Self, CommandError> {
+        let options =
+            KubeConfigOptions { context: Some(connection.context.clone()), ..KubeConfigOptions::default() };
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(|error| kubeconfig_error(connection, &error))?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(ANSWER_TIMEOUT);
+        config.write_timeout = Some(ANSWER_TIMEOUT);
+        config.default_retry = false;
+        let server = config.cluster_url.to_string();
+        let client =
+            Client::try_from(config).map_err(|error| request_error(&server, "connecting", &error))?;
+        Ok(Self { client, server, connection: connection.clone() })
     }
 
-    /// What speaks for it.
-    pub(crate) fn evidence(&self) -> Evidence {
-        match self {
-            Self::Published { list, publisher, .. } => {
-                Evidence::Publisher { fingerprint: publisher.fingerprint(), serial: list.serial }
-            }
-            Self::Served { certificate, .. } => {
-                Evidence::Certificate { fingerprint: certificate.fingerprint() }
-            }
-        }
+    /// The controller's namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        self.connection.controller_namespace.as_ref().map_or(DEFAULT_NAMESPACE, Namespace::as_str)
     }
-}
 
-/// Asks the cluster for its sealing keys.
-pub(crate) fn ask(connection: &Connection) -> Result<Answer, CommandError> {
-    install_crypto_provider();
-    let kubeconfig = read_kubeconfig(connection)?;
-    run_async(async {
-        match tokio::time::timeout(TOTAL_TIMEOUT, ask_server(connection, kubeconfig)).await {
-            Ok(result) => result,
-            Err(_) => Err(CommandError::unreachable(format!(
-                "context {}: no answer within {} seconds",
-                Shown(&connection.context),
-                TOTAL_TIMEOUT.as_secs()
-            ))),
-        }
-    })?
-}
-
-async fn ask_server(connection: &Connection, kubeconfig: Kubeconfig) -> Result<Answer, CommandError> {
-    let options =
-        KubeConfigOptions { context: Some(connection.context.clone()), ..KubeConfigOptions::default() };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| kubeconfig_error(connection, &error))?;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(ANSWER_TIMEOUT);
-    config.write_timeout = Some(ANSWER_TIMEOUT);
-    config.default_retry = false;
-    let server = config.cluster_url.to_string();
-    let failed = |what: &str, error| request_error(&server, what, &error);
-    let client = Client::try_from(config).map_err(|error| failed("connecting", error))?;
-
-    let namespace = connection.controller_namespace.as_ref().map_or(DEFAULT_NAMESPACE, Namespace::as_str);
-    let place = format!("the ConfigMap {namespace}/{}", published::CONFIG_MAP);
-    let config_map = match published::fetch(client.clone(), namespace).await {
-        // Where nothing is installed nobody has the right to read it, which the API server says before it looks.
-        Err(kube::Error::Api(status)) if status.code == 403 => None,
-        result => result.map_err(|error| failed(&place, error))?,
-    };
-    let Some(config_map) = config_map else {
-        speech::note(format_args!("{place} is not there: asking the controller's Service instead"));
-        return ask_service(connection, &client, server).await;
-    };
-    let checked = published::texts(&config_map)
-        .and_then(|texts| PublishedKeys::verify(&texts).map(|(list, publisher)| (list, publisher, texts)));
-    let (list, publisher, texts) =
-        checked.map_err(|error| CommandError::failed(format!("{}: {place}: {error}", Shown(&server))))?;
-    Ok(Answer::Published { server, place, list, publisher, texts })
-}
-
-/// As `kubeseal` does: the Service's first port, by name, through the API server.
-async fn ask_service(
-    connection: &Connection,
-    client: &Client,
-    server: String,
-) -> Result<Answer, CommandError> {
-    let namespace = connection.controller_namespace.as_ref().map_or(PEER_NAMESPACE, Namespace::as_str);
-    let name = connection.controller_name.as_ref().map_or(DEFAULT_CONTROLLER_NAME, Name::as_str);
-    let service = format!("{namespace}/{name}");
-    let what = format!("the Service {service}");
-    let hint = "name the controller with --controller-namespace and --controller-name";
-    let failed = |error| request_error(&server, &what, &error).hint(hint);
-    let found = Api::<Service>::namespaced(client.clone(), namespace).get(name).await.map_err(failed)?;
-    let port = found.spec.and_then(|spec| spec.ports?.into_iter().next()?.name).unwrap_or_default();
-    let path = format!("/api/v1/namespaces/{namespace}/services/http:{name}:{port}/proxy/v1/cert.pem");
-    let request =
-        http::Request::get(path).body(Vec::new()).map_err(|error| failed(kube::Error::HttpError(error)))?;
-    let pem = client.request_text(request).await.map_err(failed)?;
-    let certificate = Box::new(certificate_from_pem(&what, pem.as_bytes())?);
-    Ok(Answer::Served { server, service, certificate })
+    /// What a failed request for `what` means.
+    pub(crate) fn error(&self, what: &str, error: &kube::Error) -> CommandError {
+        request_error(&self.server, what, error)
+    }
 }
 
 fn read_kubeconfig(connection: &Connection) -> Result<Kubeconfig, CommandError> {
@@ -263,5 +196,3 @@ fn holds_auth_error(error: &(dyn std::error::Error + 'static)) -> bool {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Credential plugins included: some of them wait for a person.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);

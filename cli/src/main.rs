@@ -25,6 +25,7 @@ mod network;
 mod output;
 mod sealed_file;
 mod speech;
+mod tree;
 mod trust_file;
 mod values;
 

@@ -184,7 +184,7 @@ impl Reconciler {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(failure::of_open(&error, &object.metadata))),
         };
-        let mut opened_with: Vec<KeyId> = opened.opened_with.iter().map(Fingerprint::key_id).collect();
+        let mut opened_with: Vec<KeyId> = opened.keys().iter().map(Fingerprint::key_id).collect();
         opened_with.sort_unstable();
         let secret = match opened.into_secret(object) {
             Ok(secret) => secret,

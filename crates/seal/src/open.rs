@@ -19,8 +19,8 @@ pub const DEFAULT_ATTEMPTS: usize = 2048;
 pub struct Opened {
     /// The values.
     pub values: BTreeMap<Item, Plaintext>,
-    /// The keys that opened them.
-    pub opened_with: BTreeSet<Fingerprint>,
+    /// The key that opened each of them.
+    pub opened_with: BTreeMap<Item, Fingerprint>,
     /// What it cost.
     pub private_operations: usize,
 }
@@ -39,14 +39,14 @@ pub fn open(sealed: &SealedSecret, keyring: &Keyring, attempts: usize) -> Result
     let hints = Hints::read(annotations);
 
     let mut attempt = Attempts { left: attempts, used: 0 };
-    let mut opened = Opened { values: BTreeMap::new(), opened_with: BTreeSet::new(), private_operations: 0 };
+    let mut opened = Opened { values: BTreeMap::new(), opened_with: BTreeMap::new(), private_operations: 0 };
     let mut failures = Vec::new();
     let mut last_good = None;
     for (item, text) in &sealed.spec.encrypted_data {
         match open_item(item, text, &binding, &hints, keyring, last_good, &mut attempt) {
             Ok((item, plaintext, key)) => {
                 last_good = Some(key.key_id());
-                opened.opened_with.insert(key);
+                opened.opened_with.insert(item.clone(), key);
                 opened.values.insert(item, plaintext);
             }
             Err(failure) => failures.push(ItemError { item: item.clone(), failure }),
@@ -61,6 +61,11 @@ pub fn open(sealed: &SealedSecret, keyring: &Keyring, attempts: usize) -> Result
 }
 
 impl Opened {
+    /// The keys that opened anything.
+    pub fn keys(&self) -> BTreeSet<Fingerprint> {
+        self.opened_with.values().copied().collect()
+    }
+
     /// The Secret that the object asks for: name and namespace are the object's own, the rest is the template's.
     pub fn into_secret(self, sealed: &SealedSecret) -> Result<Secret, IntoSecretError> {
         check_template(sealed)?;
