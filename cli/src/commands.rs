@@ -4,6 +4,7 @@ mod completion;
 mod init;
 mod inspect;
 mod keys;
+mod lint;
 mod seal;
 mod set;
 mod unseal;
@@ -39,6 +40,7 @@ enum Command {
     Unset(unset::Args),
     Unseal(unseal::Args),
     Inspect(inspect::Args),
+    Lint(lint::Args),
     Keys(keys::Args),
     Init(init::Args),
     Completion(completion::Args),
@@ -53,6 +55,7 @@ impl Cli {
             Command::Unset(args) => unset::run(args),
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
+            Command::Lint(args) => lint::run(args),
             Command::Keys(args) => keys::run(args),
             Command::Init(args) => init::run(args),
             Command::Completion(args) => completion::run(args),

@@ -167,7 +167,7 @@ pub(super) fn check<'i>(
     told.into_values()
         .map(|(item, count, mut one)| {
             if count > 1 {
-                one.message.push_str(&format!(" (and {} more items)", count - 1));
+                one.message.push_str(&format!(" (and {} more)", count - 1));
             }
             (item, one)
         })

@@ -300,7 +300,8 @@ impl Object<'_> {
             return;
         }
         let path = ["spec", "encryptedData"];
-        let plain = self.sealed.spec.encrypted_data.values().filter_map(|text| plaintext_len(text)).sum();
+        let values = self.sealed.spec.encrypted_data.values();
+        let plain: usize = values.filter_map(|text| plaintext_len(text)).sum();
         if plain > MAX_DATA_BYTES {
             let message = format!("its values are {plain} bytes; a Secret takes at most {MAX_DATA_BYTES}");
             out.push(self.at(Code::TooLarge, &path, message).cure("make several Secrets of it"));
