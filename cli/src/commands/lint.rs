@@ -14,10 +14,10 @@ use crate::output::to_stdout;
 use crate::speech;
 use crate::tree::{self, TreeFile};
 use clap::ValueEnum;
-use context::Contexts;
+use context::{Contexts, Neighbour};
 use jiff::Timestamp;
 use privyseal_repo::lint::{
-    CheckedFile, Code, FileInput, Finding, MAX_FILE_BYTES, Report, Selection, Severity, check_file, conclude,
+    CheckedFile, Code, Expected, FileInput, Finding, MAX_FILE_BYTES, Report, Selection, Severity, check_file, conclude,
 };
 use rayon::prelude::*;
 use std::fs::File;
@@ -114,7 +114,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let contexts = Contexts::new(&files, args.config.as_deref(), args.trust.clone(), now)?;
     contexts.announce();
 
-    let mut lint = Lint { args, files: &files, contexts: &contexts, now };
+    let neighbours = contexts.neighbours(&files);
+    let lint = Lint { args, files: &files, neighbours: &neighbours, contexts: &contexts, now };
     let (mut report, unreadable) = lint.report();
     errors.extend(unreadable);
     if args.fix && fix::run(&report.findings, args.dry_run)? {
@@ -128,13 +129,14 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 struct Lint<'a> {
     args: &'a Args,
     files: &'a [TreeFile],
+    neighbours: &'a [Neighbour],
     contexts: &'a Contexts,
     now: Timestamp,
 }
 
 impl Lint<'_> {
     /// Looks at all files, in parallel.
-    fn report(&mut self) -> (Report, Vec<CommandError>) {
+    fn report(&self) -> (Report, Vec<CommandError>) {
         let results: Vec<Result<CheckedFile, (String, io::Error)>> = self
             .files
             .par_iter()
@@ -147,6 +149,7 @@ impl Lint<'_> {
                 Err((name, error)) => errors.push(cannot_read(&name, &error)),
             }
         }
+        checked.par_extend(self.neighbours.par_iter().filter_map(|file| self.look_at(file).ok()));
         let selection = Selection { only: self.args.only.clone(), ignore: self.args.ignore.clone() };
         let more: Vec<Finding> = self.contexts.findings().cloned().collect();
         (conclude(checked, more, &selection), errors)
@@ -162,6 +165,20 @@ impl Lint<'_> {
             bytes: &bytes,
             expected: context.expected,
             ignored: &context.ignored,
+            asked_for: true,
+        };
+        Ok(check_file(&input, self.now))
+    }
+
+    fn look_at(&self, neighbour: &Neighbour) -> io::Result<CheckedFile> {
+        let Neighbour { path, within } = neighbour;
+        let input = FileInput {
+            path: within,
+            within,
+            bytes: &read(path)?,
+            expected: Expected::default(),
+            ignored: &[],
+            asked_for: false,
         };
         Ok(check_file(&input, self.now))
     }

@@ -12,6 +12,7 @@ mod golden;
 mod harness;
 mod inspect;
 mod keys;
+mod lint;
 mod seal;
 mod set;
 mod trust;

@@ -66,13 +66,14 @@ impl Selection {
 pub fn conclude(files: Vec<CheckedFile>, more: Vec<Finding>, selection: &Selection) -> Report {
     let mut findings = more;
     let tree = Tree::new(&files);
-    for file in &files {
+    let asked_for = || files.iter().filter(|file| file.asked_for);
+    for file in asked_for() {
         for sealed in &file.sealed {
             tree.names(file, sealed, &mut findings);
         }
     }
     tree.duplicates(&mut findings);
-    for file in &files {
+    for file in asked_for() {
         tree.plaintext(file, &mut findings);
         findings.extend(file.findings.iter().cloned());
     }
@@ -84,9 +85,9 @@ pub fn conclude(files: Vec<CheckedFile>, more: Vec<Finding>, selection: &Selecti
     findings.sort_by(|a, b| a.order().cmp(&b.order()));
     Report {
         findings,
-        files: files.len(),
-        sealed: files.iter().map(|file| file.sealed_count).sum(),
-        templates: files.iter().map(|file| file.templates).sum(),
+        files: asked_for().count(),
+        sealed: asked_for().map(|file| file.sealed_count).sum(),
+        templates: asked_for().map(|file| file.templates).sum(),
         ignored,
     }
 }
@@ -241,7 +242,7 @@ impl<'a> Tree<'a> {
                         seen.insert(key, file);
                         continue;
                     };
-                    if told.insert((&file.within, index)) {
+                    if file.asked_for && told.insert((&file.within, index)) {
                         let message =
                             format!("{where_} has a SealedSecret {} already, in {}", sealed.name, first.path);
                         out.push(

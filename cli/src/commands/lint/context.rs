@@ -1,17 +1,17 @@
 //! What holds for a file: its configuration, the keys that its cluster should be sealed with, and its place in the
 //! repository. Found once for each folder.
 
-use super::shown_path;
+use super::{is_looked_at, shown_path};
 use crate::config_file::{Configuration, folder_of, repository_root};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::speech;
-use crate::tree::TreeFile;
+use crate::tree::{self, TreeFile};
 use crate::trust_file::TrustOptions;
 use jiff::Timestamp;
 use privyseal_repo::lint::{ClusterKeys, Code, Expected, Finding, judge_key_file};
 use privyseal_repo::{ClusterName, Config, Evidence, KeySource};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,15 @@ use std::path::{Path, PathBuf};
 pub(super) struct Contexts {
     configurations: Vec<Loaded>,
     folders: BTreeMap<PathBuf, Folder>,
+    /// The repositories that the files are in.
+    repositories: BTreeSet<PathBuf>,
+}
+
+/// A file that was not asked for, and may say something of those that were.
+pub(super) struct Neighbour {
+    pub(super) path: PathBuf,
+    /// Its path from the root of the repository.
+    pub(super) within: String,
 }
 
 /// What holds for one file.
@@ -54,9 +63,10 @@ impl Contexts {
         trust: Option<PathBuf>,
         now: Timestamp,
     ) -> Result<Self, CommandError> {
-        let mut this = Self { configurations: Vec::new(), folders: BTreeMap::new() };
+        let mut this =
+            Self { configurations: Vec::new(), folders: BTreeMap::new(), repositories: BTreeSet::new() };
         let options = TrustOptions::of_file(trust);
-        let mut load = |this: &mut Self, configuration: Configuration| {
+        let load = |this: &mut Self, configuration: Configuration| {
             let known = this.configurations.iter().position(|known| known.file == configuration.file);
             match known {
                 Some(index) => Ok::<usize, CommandError>(index),
@@ -89,7 +99,9 @@ impl Contexts {
                 }
                 None => None,
             };
-            let within = within(&folder, &resolved);
+            let repository = repository_of(&resolved);
+            let within = within(&folder, &resolved, repository.as_deref());
+            this.repositories.extend(repository);
             this.folders.insert(folder, Folder { within, configuration });
         }
         Ok(this)
@@ -111,6 +123,22 @@ impl Contexts {
         let expected = Expected { cluster: rule.map(|rule| (&rule.cluster, rule.number)), known: keys };
         let ignored = config.lint_ignores(&path).flat_map(|ignore| ignore.codes.iter().copied()).collect();
         Context { within, expected, ignored }
+    }
+
+    /// What lies around the files that were asked for: their kustomizations, and what gives namespaces to them. A hook
+    /// of Git names the files of one commit only.
+    pub(super) fn neighbours(&self, files: &[TreeFile]) -> Vec<Neighbour> {
+        let known: BTreeSet<String> = files.iter().map(|file| self.of(&file.path).within).collect();
+        let mut neighbours = Vec::new();
+        for root in &self.repositories {
+            // What cannot be read on the way was not asked for.
+            let (around, _) = tree::walk(std::slice::from_ref(root));
+            for file in around.into_iter().filter(is_looked_at) {
+                let within = relative(&file.path, root).filter(|within| !known.contains(within));
+                neighbours.extend(within.map(|within| Neighbour { path: file.path, within }));
+            }
+        }
+        neighbours
     }
 
     /// What is wrong with key files.
@@ -174,13 +202,17 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
+/// The root of the repository that a folder is in, if it is in one.
+fn repository_of(folder: &Path) -> Option<PathBuf> {
+    repository_root(folder).ok().filter(|root| root.join(".git").symlink_metadata().is_ok())
+}
+
 /// From the root of the repository; outside of one, from where the command runs, and as it was given if that is
 /// elsewhere.
-fn within(folder: &Path, resolved: &Path) -> String {
-    let root = repository_root(resolved).ok().filter(|root| root.join(".git").symlink_metadata().is_ok());
+fn within(folder: &Path, resolved: &Path, repository: Option<&Path>) -> String {
     let here = std::env::current_dir().and_then(fs::canonicalize).ok();
-    let from = |root: PathBuf| relative(resolved, &root);
-    root.and_then(from).or_else(|| here.and_then(from)).unwrap_or_else(|| shown_path(folder))
+    let from = |root: &Path| relative(resolved, root);
+    repository.and_then(from).or_else(|| from(&here?)).unwrap_or_else(|| shown_path(folder))
 }
 
 /// A path below a root, its parts separated by `/`.

@@ -26,6 +26,8 @@ pub struct FileInput<'a> {
     pub expected: Expected<'a>,
     /// Codes that the configuration ignores for it.
     pub ignored: &'a [Code],
+    /// Whether it was asked for. If not, it is known for what it says of others, and nothing is told of itself.
+    pub asked_for: bool,
 }
 
 /// What is not looked at: no manifest is as large.
@@ -44,6 +46,7 @@ pub struct CheckedFile {
     /// Where each document begins, by document and item.
     pub(super) starts: BTreeMap<(Option<usize>, Option<usize>), usize>,
     pub(super) ignored: Vec<Code>,
+    pub(super) asked_for: bool,
     pub(super) templates: usize,
     pub(super) sealed_count: usize,
 }
@@ -61,6 +64,7 @@ impl CheckedFile {
             comments: Vec::new(),
             starts: BTreeMap::new(),
             ignored: input.ignored.to_vec(),
+            asked_for: input.asked_for,
             templates: 0,
             sealed_count: 0,
         }
@@ -145,7 +149,9 @@ fn contains(bytes: &[u8], word: &[u8]) -> bool {
 /// A file that is neither YAML nor JSON matters only if it looks as if it held a Secret. A chart's template is not YAML
 /// before it is rendered, and that is as it should be.
 fn unreadable(file: &mut CheckedFile, text: &Text<'_>, error: &DocumentError) {
-    if !mentions_secret(text.as_str().as_bytes()) {
+    // A list is something else: an Ansible playbook, a JSON patch.
+    let is_list = matches!(error.problem(), Problem::WrongType { expected: "a mapping", .. });
+    if is_list || !mentions_secret(text.as_str().as_bytes()) {
         return;
     }
     if is_template(text.as_str()) {
@@ -155,9 +161,7 @@ fn unreadable(file: &mut CheckedFile, text: &Text<'_>, error: &DocumentError) {
     let is_manifest = ["yaml", "yml", "json"]
         .iter()
         .any(|known| file.path.rsplit('.').next().is_some_and(|it| it.eq_ignore_ascii_case(known)));
-    // A list is something else: an Ansible playbook, a JSON patch.
-    let is_list = matches!(error.problem(), Problem::WrongType { expected: "a mapping", .. });
-    if !is_manifest || is_list {
+    if !is_manifest {
         return;
     }
     let message = format!("it looks like a Secret or SealedSecret, and cannot be read: {}", error.problem());
