@@ -46,7 +46,7 @@ fn repository(name: &str) -> Scene {
 }
 
 /// The bad one, with what is too large to be kept: values of zeros, which no key made.
-fn bad() -> Scene {
+fn bad_and_large() -> Scene {
     let scene = repository("bad");
     for (name, bytes) in [("apply", 210_000), ("near", 1_045_000), ("over", 1_100_000)] {
         large(&scene, name, &[bytes]);
@@ -101,7 +101,7 @@ fn the_good_tree_is_worth_something() {
         ("apps/shop/overlays/prod/kustomization.yaml", "namespace: shop", "namespace: other", "PS030"),
         ("apps/shop/overlays/staging/kustomization.yaml", "  - path: sealed.patch.yaml\n", "", "PS030"),
         ("apps/shop/overlays/prod/kustomization.yaml", "namespace: shop", "namespace: shop\nnamePrefix: x-", "PS031"),
-        ("charts/app/templates/sealed.yaml", "{{ .Values.sealed.password }}", "AgB", "PS060"),
+        ("charts/app/templates/plain.yaml", "{{ randAlphaNum 32 }}", "hunter2", "PS001"),
         (".privyseal.yaml", "for: [prod]", "for: [staging]", "PS041"),
     ] {
         let scene = repository("tree");
@@ -116,7 +116,7 @@ fn the_good_tree_is_worth_something() {
 
 #[test]
 fn every_code_is_found_and_told_in_every_format() {
-    let scene = bad();
+    let scene = bad_and_large();
     let overwrite = std::env::var_os("PRIVYSEAL_LINT").is_some_and(|value| value == "overwrite");
     for (format, file) in FORMATS {
         let done = scene.run(&format!("lint --format {format}")).done();
@@ -137,7 +137,7 @@ fn every_code_is_found_and_told_in_every_format() {
 
 #[test]
 fn json_and_sarif_are_what_they_say() {
-    let scene = bad();
+    let scene = bad_and_large();
     let report = |format: &str| -> serde_json::Value {
         let done = scene.run(&format!("lint --format {format}")).done();
         serde_json::from_str(&done.stdout).unwrap()
@@ -163,7 +163,7 @@ fn json_and_sarif_are_what_they_say() {
 
 #[test]
 fn places_are_those_of_the_file() {
-    let scene = bad();
+    let scene = repository("bad");
     let done = scene.run("lint --format json").done();
     let report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     let mut checked = 0;
@@ -173,6 +173,10 @@ fn places_are_those_of_the_file() {
         else {
             continue;
         };
+        // The field that such an error names is the one that an unknown key stands in.
+        if finding["code"] == "PS010" {
+            continue;
+        }
         let Ok(text) = fs::read_to_string(scene.path(finding["file"].as_str().unwrap())) else { continue };
         let line = text.lines().nth(usize::try_from(line).unwrap() - 1).unwrap();
         let rest: String = line.chars().skip(usize::try_from(column).unwrap() - 1).collect();
@@ -185,7 +189,7 @@ fn places_are_those_of_the_file() {
 
 #[test]
 fn findings_can_be_chosen_and_ignored() {
-    let scene = bad();
+    let scene = repository("bad");
     let codes = |arguments: &str| -> BTreeSet<String> {
         let done = scene.run(&format!("lint --format json {arguments}")).done();
         let report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
@@ -205,22 +209,22 @@ fn findings_can_be_chosen_and_ignored() {
     let secret = scene.read("plain/secret.yaml");
     for comment in ["# privyseal:ignore PS001 test data\n", "---\n# privyseal:ignore PS001\n# see the wiki\n"] {
         scene.file("plain/secret.yaml", format!("{comment}{secret}"));
-        let done = scene.run("lint plain/secret.yaml").succeeds();
+        let done = scene.run("lint plain/secret.yaml --only PS001").succeeds();
         has(&done.stderr, &["1 finding is ignored"]);
     }
     scene.file("plain/secret.yaml", format!("# privyseal:ignore PS002 another\n{secret}"));
-    assert_eq!(scene.run("lint plain/secret.yaml").done().status, Some(1));
+    assert_eq!(scene.run("lint plain/secret.yaml --only PS001").done().status, Some(1));
     scene.file("plain/secret.yaml", &secret);
     let config = scene.read(".privyseal.yaml");
     let ignore = "lint:\n  ignore:\n    - {path: 'plain/**', codes: [PS001], reason: test data}\n";
     scene.file(".privyseal.yaml", format!("{config}{ignore}"));
     let done = scene.run("lint plain --only PS001").succeeds();
-    has(&done.stderr, &["1 finding is ignored"]);
+    has(&done.stderr, &["3 findings are ignored"]);
 }
 
 #[test]
 fn fixes_change_what_they_say_and_nothing_else() {
-    let scene = bad();
+    let scene = repository("bad");
     let before = snapshot(&scene);
     let dry = scene.run("lint --fix --dry-run").done();
     has(&dry.stderr, &["litter/sealed.yaml:", "would be fixed: PS070 remove metadata.creationTimestamp"]);
@@ -265,7 +269,7 @@ fn snapshot(scene: &Scene) -> Vec<(String, String)> {
 
 #[test]
 fn what_cannot_be_read_ends_with_2_and_the_rest_is_told() {
-    let scene = bad();
+    let scene = repository("bad");
     let done = scene.run("lint plain missing.yaml").done();
     assert_eq!(done.status, Some(2));
     has(&done.stdout, &["PS001"]);
@@ -301,10 +305,9 @@ fn names_of_files_cannot_speak_to_a_terminal_or_a_pipeline() {
         assert!(done.stdout.chars().all(|c| c == '\n' || !c.is_control()), "{:?}", done.stdout);
         for line in done.stdout.lines() {
             assert!(!line.starts_with("::error::") && !line.starts_with("##vso[task.set"), "{line}");
-            let commands = line.matches("##vso[").count();
-            match format {
-                "azure-devops" => assert_eq!(commands, usize::from(line.starts_with("##vso[task.logissue ")), "{line}"),
-                _ => {}
+            if format == "azure-devops" {
+                let commands = line.matches("##vso[").count();
+                assert_eq!(commands, usize::from(line.starts_with("##vso[task.logissue ")), "{line}");
             }
         }
     }
@@ -320,6 +323,6 @@ fn a_file_alone_is_judged_by_what_lies_around_it() {
         let done = scene.run(&format!("lint --strict {file}")).succeeds();
         has(&done.stderr, &["nothing found in 1 file and 1 SealedSecret"]);
     }
-    let done = bad().run("lint kustomize/base/sealed.yaml --only PS030,PS031").done();
+    let done = repository("bad").run("lint kustomize/base/sealed.yaml --only PS030,PS031").done();
     has(&done.stdout, &["PS030", "kustomize/one/kustomization.yaml", "PS031"]);
 }

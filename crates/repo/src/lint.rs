@@ -230,7 +230,7 @@ impl<'a> Tree<'a> {
     /// Two objects of one name: in one file, or in one build.
     fn duplicates(&self, out: &mut Vec<Finding>) {
         let mut told: BTreeSet<(&str, usize)> = BTreeSet::new();
-        let mut look = |files: Vec<&'a CheckedFile>, where_: &str, out: &mut Vec<Finding>| {
+        let mut look = |files: Vec<&'a CheckedFile>, build: Option<&str>, out: &mut Vec<Finding>| {
             let mut seen: BTreeMap<(Option<&str>, &str), &CheckedFile> = BTreeMap::new();
             for file in files {
                 for (index, sealed) in file.sealed.iter().enumerate() {
@@ -243,8 +243,13 @@ impl<'a> Tree<'a> {
                         continue;
                     };
                     if file.asked_for && told.insert((&file.within, index)) {
-                        let message =
-                            format!("{where_} has a SealedSecret {} already, in {}", sealed.name, first.path);
+                        let message = match build {
+                            None => format!("there is a SealedSecret {} in this file already", sealed.name),
+                            Some(root) => format!(
+                                "{root} has a SealedSecret {} from {} already",
+                                sealed.name, first.path
+                            ),
+                        };
                         out.push(
                             sealed
                                 .at_name
@@ -256,11 +261,11 @@ impl<'a> Tree<'a> {
             }
         };
         for file in self.files {
-            look(vec![file], "this file", out);
+            look(vec![file], None, out);
         }
         for (root, files) in self.builds.files() {
             let files = files.iter().filter_map(|path| self.by_within.get(path.as_str()).copied());
-            look(files.collect(), root, out);
+            look(files.collect(), Some(root), out);
         }
     }
 

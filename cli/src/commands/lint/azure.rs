@@ -31,16 +31,16 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%AZP25").replace('\r', "%0D").replace('\n', "%0A")
+    plain(text).replace('%', "%AZP25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {
     data(text).replace(']', "%5D").replace(';', "%3B")
 }
 
-/// The agent looks for commands anywhere in a line.
+/// The agent looks for commands anywhere in a line, so there is one at most.
 fn plain(text: &str) -> String {
-    text.replace("##", "# #")
+    text.replace("##vso[", "# #vso[").replace("##[", "# #[")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::{is_looked_at, shown_path};
 use crate::config_file::{Configuration, folder_of, repository_root};
 use crate::error::{CommandError, Shown};
-use crate::input::Source;
+use crate::input::reason;
 use crate::speech;
 use crate::tree::{self, TreeFile};
 use crate::trust_file::TrustOptions;
@@ -13,6 +13,7 @@ use privyseal_repo::lint::{ClusterKeys, Code, Expected, Finding, judge_key_file}
 use privyseal_repo::{ClusterName, Config, Evidence, KeySource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// What holds for all files.
@@ -173,18 +174,13 @@ impl Loaded {
             let (KeySource::Published(path) | KeySource::Certificate(path)) = source;
             let path = folder.join(path);
             let shown = shown_path(&path);
-            let bytes = match Source::File(path).read_at_most(MAX_KEY_FILE_BYTES) {
+            let bytes = match read_key_file(&path) {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    let reasons = error.reports();
-                    let reason = reasons.first().map_or("cannot be read", |(reason, _)| reason.as_str());
+                    let problem = format!("the keys of {name}: {}", reason(&error));
                     this.findings.push(
-                        Finding::of_file(
-                            Code::KeyFileUnusable,
-                            &shown,
-                            format!("the keys of {name}: {reason}"),
-                        )
-                        .cure("`privyseal keys fetch --published --out-file FILE` writes it"),
+                        Finding::of_file(Code::KeyFileUnusable, &shown, problem)
+                            .cure("`privyseal keys fetch --published --out-file FILE` writes it"),
                     );
                     continue;
                 }
@@ -226,4 +222,11 @@ fn joined(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-const MAX_KEY_FILE_BYTES: usize = 1 << 20;
+fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// More than any list. What is longer is cut, and then no list.
+const MAX_KEY_FILE_BYTES: u64 = 1 << 20;

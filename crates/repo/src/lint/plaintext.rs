@@ -40,7 +40,7 @@ pub(super) fn check(text: &Text<'_>, document: &Document) -> Option<PlainSecret>
     let message = format!("a Secret with plain text in {}", items.join(", "));
     let finding = text
         .at_field(Code::PlainSecret, document, &[field, first], Show::Key, message)
-        .cure(format!("seal it with `privyseal seal --in-place {}`, and change the values: whoever has the repository has them", text.path()));
+        .cure("seal it with `privyseal seal --in-place`, and change the values: whoever has the repository has them");
     Some(PlainSecret {
         namespace: root.text_at(&["metadata", "namespace"]).map(str::to_owned),
         name: name.to_owned(),

@@ -308,7 +308,10 @@ impl Object<'_> {
             return;
         }
         let bytes = serde_json::to_vec(self.sealed).map_or(0, |json| json.len());
-        let (code, message) = if bytes > ETCD_BYTES {
+        let (code, message) = if plain > MAX_DATA_BYTES / 10 * 9 && bytes <= ETCD_BYTES {
+            let message = format!("its values are {plain} bytes, and a Secret takes at most {MAX_DATA_BYTES}");
+            (Code::NearlyTooLarge, message)
+        } else if bytes > ETCD_BYTES {
             let message = format!("the object is {bytes} bytes; etcd takes at most {ETCD_BYTES} by default");
             (Code::TooLarge, message)
         } else if bytes > ETCD_BYTES / 10 * 9 {
@@ -359,14 +362,26 @@ fn damage(inspected: &ItemInspection, text: &str) -> Option<(Code, String)> {
         (Err(error @ ItemFailure::BadName(_)), _) => Some((Code::ItemName, error.to_string())),
         (Err(error), _) => Some((Code::Damaged, error.to_string())),
         (Ok(Format::Classic), Some(bits)) if RSA_BITS.contains(&bits) => {
-            plaintext_len(text).is_none().then(|| (Code::Damaged, "the sealed value ends too early".to_owned()))
+            plaintext_len(text).is_none().then(|| (Code::Damaged, TOO_SHORT.to_owned()))
+        }
+        (Ok(Format::Classic), _) if is_readable(text) => {
+            Some((Code::Damaged, "not sealed at all, but text that anybody can read".to_owned()))
         }
         (Ok(Format::Classic), Some(_)) => {
             Some((Code::Damaged, "not a sealed value: no RSA key could have made it".to_owned()))
         }
-        (Ok(Format::Classic), None) => Some((Code::Damaged, "the sealed value ends too early".to_owned())),
+        (Ok(Format::Classic), None) => Some((Code::Damaged, TOO_SHORT.to_owned())),
         (Ok(_), _) => None,
     }
+}
+
+const TOO_SHORT: &str = "the sealed value ends too early";
+
+/// Whether base64 hides nothing but text.
+fn is_readable(text: &str) -> bool {
+    let Ok(value) = SealedValue::from_base64(text) else { return false };
+    str::from_utf8(value.as_bytes())
+        .is_ok_and(|text| text.len() >= 4 && text.chars().all(|c| !c.is_control() || c.is_whitespace()))
 }
 
 /// How long the plain text of a classic value is; none if it is shorter than it can be.
