@@ -17,7 +17,8 @@ use clap::ValueEnum;
 use context::{Contexts, Neighbour};
 use jiff::Timestamp;
 use privyseal_repo::lint::{
-    CheckedFile, Code, Expected, FileInput, Finding, MAX_FILE_BYTES, Report, Selection, Severity, check_file, conclude,
+    CheckedFile, Code, Expected, FileInput, Finding, MAX_FILE_BYTES, Report, Selection, Severity, check_file,
+    conclude,
 };
 use rayon::prelude::*;
 use std::fs::File;

@@ -92,7 +92,12 @@ fn a_repository_without_a_fault_gets_no_finding() {
 fn the_good_tree_is_worth_something() {
     // Each of these would be found if its reason to be silent went away.
     for (file, from, to, code) in [
-        ("argocd/repositories.yaml", "labels: {argocd.argoproj.io/secret-type: repository}", "labels: {}", "PS001"),
+        (
+            "argocd/repositories.yaml",
+            "labels: {argocd.argoproj.io/secret-type: repository}",
+            "labels: {}",
+            "PS001",
+        ),
         ("argocd/repositories.yaml", "<password>", "hunter2", "PS001"),
         ("argocd/repositories.yaml", "${DB_PASSWORD}", "hunter2", "PS001"),
         ("sops/secret.yaml", "sops:\n", "other:\n", "PS001"),
@@ -100,7 +105,12 @@ fn the_good_tree_is_worth_something() {
         ("argocd/apps.yaml", "path: apps/argo,", "path: apps/other,", "PS024"),
         ("apps/shop/overlays/prod/kustomization.yaml", "namespace: shop", "namespace: other", "PS030"),
         ("apps/shop/overlays/staging/kustomization.yaml", "  - path: sealed.patch.yaml\n", "", "PS030"),
-        ("apps/shop/overlays/prod/kustomization.yaml", "namespace: shop", "namespace: shop\nnamePrefix: x-", "PS031"),
+        (
+            "apps/shop/overlays/prod/kustomization.yaml",
+            "namespace: shop",
+            "namespace: shop\nnamePrefix: x-",
+            "PS031",
+        ),
         ("charts/app/templates/plain.yaml", "{{ randAlphaNum 32 }}", "hunter2", "PS001"),
         (".privyseal.yaml", "for: [prod]", "for: [staging]", "PS041"),
     ] {
@@ -143,8 +153,12 @@ fn json_and_sarif_are_what_they_say() {
         serde_json::from_str(&done.stdout).unwrap()
     };
     let json = report("json");
-    let found: BTreeSet<&str> =
-        json["findings"].as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+    let found: BTreeSet<&str> = json["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["code"].as_str().unwrap())
+        .collect();
     assert_eq!(found, Code::ALL.iter().map(|code| code.id()).collect());
 
     let sarif = report("sarif");
@@ -207,7 +221,8 @@ fn findings_can_be_chosen_and_ignored() {
     assert_eq!(scene.run("lint --only PS070 --strict").done().status, Some(1));
 
     let secret = scene.read("plain/secret.yaml");
-    for comment in ["# privyseal:ignore PS001 test data\n", "---\n# privyseal:ignore PS001\n# see the wiki\n"] {
+    for comment in ["# privyseal:ignore PS001 test data\n", "---\n# privyseal:ignore PS001\n# see the wiki\n"]
+    {
         scene.file("plain/secret.yaml", format!("{comment}{secret}"));
         let done = scene.run("lint plain/secret.yaml --only PS001").succeeds();
         has(&done.stderr, &["1 finding is ignored"]);
@@ -262,9 +277,7 @@ fn fixes_change_what_they_say_and_nothing_else() {
 fn snapshot(scene: &Scene) -> Vec<(String, String)> {
     let done = scene.shell("find . -name '*.yaml' -not -path './large/*' | sort").succeeds();
     let paths = done.stdout.lines().map(|line| line.trim_start_matches("./").to_owned());
-    paths
-        .filter_map(|path| Some((path.clone(), fs::read_to_string(scene.path(&path)).ok()?)))
-        .collect()
+    paths.filter_map(|path| Some((path.clone(), fs::read_to_string(scene.path(&path)).ok()?))).collect()
 }
 
 #[test]
@@ -317,12 +330,52 @@ fn names_of_files_cannot_speak_to_a_terminal_or_a_pipeline() {
 #[test]
 fn a_file_alone_is_judged_by_what_lies_around_it() {
     let scene = repository("tree");
-    for file in
-        ["apps/shop/overlays/staging/sealed.patch.yaml", "tenants/one/nameless.yaml", "apps/shop/base/sealed.yaml"]
-    {
+    for file in [
+        "apps/shop/overlays/staging/sealed.patch.yaml",
+        "tenants/one/nameless.yaml",
+        "apps/shop/base/sealed.yaml",
+    ] {
         let done = scene.run(&format!("lint --strict {file}")).succeeds();
         has(&done.stderr, &["nothing found in 1 file and 1 SealedSecret"]);
     }
     let done = repository("bad").run("lint kustomize/base/sealed.yaml --only PS030,PS031").done();
     has(&done.stdout, &["PS030", "kustomize/one/kustomization.yaml", "PS031"]);
+}
+
+/// The script of the GitHub action, run as the runner runs it.
+#[cfg(unix)]
+#[test]
+fn the_action_lints_what_it_is_given() {
+    let action = include_str!("../../../actions/lint/action.yml");
+    let script: String = action
+        .split("run: |\n")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .map(|line| line.strip_prefix("        ").unwrap_or(line).to_owned() + "\n")
+        .collect();
+    let scene = repository("bad");
+    scene.file("action.sh", script);
+    let run = |path: &str, paths: &str, format: &str, version: &str| {
+        let scene_run = scene.shell(&format!("{path} bash --noprofile --norc -eo pipefail action.sh"));
+        let run = scene_run.env("PATHS", paths).env("FORMAT", format).env("VERSION", version);
+        let run = run.env("SARIF_FILE", "out.sarif").env("STRICT", "false").env("GITHUB_OUTPUT", "output");
+        run.done()
+    };
+    let with_binary = "mkdir -p bin && ln -sf $PRIVYSEAL bin/privyseal && PATH=$PWD/bin:$PATH";
+    let done = run("PATH=$PATH", ".", "github", "");
+    if done.status == Some(2) {
+        has(&done.stdout, &["::error::privyseal is not on the PATH", "downloads nothing"]);
+    }
+    let done = run(with_binary, "plain\nbeside\n", "github", concat!("v", env!("CARGO_PKG_VERSION")));
+    assert_eq!(done.status, Some(1), "{}", done.stderr);
+    has(&done.stdout, &["::error file=plain/secret.yaml,line=7", "file=beside/db.yaml"]);
+    assert!(!done.stdout.contains("file=litter"), "{}", done.stdout);
+    let done = run(with_binary, "plain; touch injected", "github", "");
+    assert_eq!(done.status, Some(2));
+    assert!(!scene.path("injected").exists());
+    assert_eq!(run(with_binary, ".", "github", "99.0.0").status, Some(2));
+    assert_eq!(run(with_binary, "plain", "sarif", "").status, Some(1));
+    assert!(scene.read("out.sarif").contains("PS001"));
+    assert_eq!(scene.read("output"), "sarif-file=out.sarif\n");
 }

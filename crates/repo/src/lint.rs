@@ -192,9 +192,10 @@ impl<'a> Tree<'a> {
                 others(moved.len() - 1)
             );
             out.push(
-                sealed.at_namespace.finding(Code::KustomizeNamespace, message).cure(
-                    "seal one for each namespace and keep it in the overlay, or seal it cluster-wide",
-                ),
+                sealed
+                    .at_namespace
+                    .finding(Code::KustomizeNamespace, message)
+                    .cure("seal one for each namespace and keep it in the overlay, or seal it cluster-wide"),
             );
         } else if builds.iter().all(|build| build.namespace.is_none())
             && let (Some(template), Some(own)) = (&sealed.template_namespace, &sealed.namespace)
@@ -273,9 +274,7 @@ impl<'a> Tree<'a> {
     fn plaintext(&self, file: &CheckedFile, out: &mut Vec<Finding>) {
         for plain in &file.plain {
             let is_same = |sealed: &SealedFact| {
-                sealed.namespace == plain.namespace
-                    || sealed.namespace.is_none()
-                    || plain.namespace.is_none()
+                sealed.namespace == plain.namespace || sealed.namespace.is_none() || plain.namespace.is_none()
             };
             let beside = self.sealed.get(&(folder_of(&file.within), plain.name.as_str()));
             let beside = beside.and_then(|all| all.iter().find(|(sealed, _)| is_same(sealed)));

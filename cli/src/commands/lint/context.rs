@@ -93,7 +93,8 @@ impl Contexts {
             };
             let configuration = match configuration {
                 Some(configuration) => {
-                    let root = fs::canonicalize(&configuration.folder).unwrap_or(configuration.folder.clone());
+                    let root =
+                        fs::canonicalize(&configuration.folder).unwrap_or(configuration.folder.clone());
                     let path = relative(&resolved, &root);
                     let index = load(&mut this, configuration)?;
                     path.map(|path| (index, path))
@@ -167,8 +168,7 @@ impl Loaded {
         let Configuration { config, file, folder } = configuration;
         let trust = options.open()?;
         trust.must_be_outside(&folder)?;
-        let mut this =
-            Self { file, config, keys: Vec::new(), findings: Vec::new(), unpinned: Vec::new() };
+        let mut this = Self { file, config, keys: Vec::new(), findings: Vec::new(), unpinned: Vec::new() };
         for (name, cluster) in this.config.clusters() {
             let Some(source) = &cluster.keys else { continue };
             let (KeySource::Published(path) | KeySource::Certificate(path)) = source;

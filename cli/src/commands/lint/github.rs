@@ -15,13 +15,8 @@ pub(super) fn render(report: &Report) -> String {
         };
         let _ = write!(out, "::{command} file={}", property(&Shown(&finding.path).to_string()));
         if let Some(spot) = &finding.spot {
-            let _ = write!(
-                out,
-                ",line={},col={},endColumn={}",
-                spot.line,
-                spot.column,
-                spot.column + spot.width
-            );
+            let _ =
+                write!(out, ",line={},col={},endColumn={}", spot.line, spot.column, spot.column + spot.width);
         }
         let title = property(&format!("{}: {}", finding.code, finding.code.title()));
         let _ = writeln!(out, ",title={title}::{}", data(&told(finding)));

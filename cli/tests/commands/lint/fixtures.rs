@@ -81,7 +81,8 @@ fn sealed(pair: &KeyPair, scope: Scope, namespace: &str, name: &str) -> String {
     let yaml = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\nstringData: {{password: secret, user: app}}\n"
     );
-    let secret = privyseal_manifest::read(yaml.as_bytes(), "x").unwrap().remove(0).into_secret().ok().unwrap();
+    let secret =
+        privyseal_manifest::read(yaml.as_bytes(), "x").unwrap().remove(0).into_secret().ok().unwrap();
     let key = pair.certificate().sealing_key();
     emit::to_yaml(&seal(&secret, &Sealing { key, scope: Some(scope), allow_empty: false }).unwrap())
 }
@@ -96,7 +97,8 @@ fn good(root: &Path, keys: &Keys) {
     keys.list(&root.join(".privyseal/prod.keys"), 0, &[&keys.prod, &keys.prod_old], &[&keys.prod_revoked]);
     keys.list(&root.join(".privyseal/staging.keys"), 1, &[&keys.staging], &[]);
     let strict = |namespace: &str, name: &str| sealed(&keys.prod, Scope::Strict, namespace, name);
-    let without_namespace = |text: &str, namespace: &str| with(text, &format!("  namespace: {namespace}\n"), "");
+    let without_namespace =
+        |text: &str, namespace: &str| with(text, &format!("  namespace: {namespace}\n"), "");
     let file = |path: &str, text: &str| write(&root.join(path), text);
 
     file("apps/shop/base/sealed.yaml", &without_namespace(&strict("shop", "shop"), "shop"));
@@ -105,11 +107,16 @@ fn good(root: &Path, keys: &Keys) {
         let text = sealed(&keys.staging, Scope::Strict, "shop-staging", &format!("staging-{name}"));
         with(&text, &format!("  name: staging-{name}\n"), &format!("  name: {name}\n"))
     };
-    file("apps/shop/overlays/staging/sealed.patch.yaml", &without_namespace(&staging("shop"), "shop-staging"));
+    file(
+        "apps/shop/overlays/staging/sealed.patch.yaml",
+        &without_namespace(&staging("shop"), "shop-staging"),
+    );
     file("apps/shop/overlays/staging/extra.yaml", &staging("extra"));
 
-    let all = Scope::ALL.map(|scope| sealed(&keys.prod, scope, "shop", &format!("shop-{scope}"))).join("---\n");
-    let all = format!("# All three scopes.\n{all}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n");
+    let all =
+        Scope::ALL.map(|scope| sealed(&keys.prod, scope, "shop", &format!("shop-{scope}"))).join("---\n");
+    let all =
+        format!("# All three scopes.\n{all}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n");
     file("clusters/prod/secrets.yaml", &all.replace('\n', "\r\n"));
     let items = ["one", "two"].map(|name| {
         let text = strict("shop", name);
@@ -128,7 +135,10 @@ fn good(root: &Path, keys: &Keys) {
     file("clusters/prod/templated.yaml", &with(&strict("shop", "templated"), "  template:\n", data));
     let anchors = without_namespace(&strict("shop", "anchors"), "shop");
     let anchors = with(&anchors, "metadata:\n", "metadata:\n  labels: &labels {app: shop}\n");
-    file("apps/argo/anchors.yaml", &with(&anchors, "    metadata:\n", "    metadata:\n      labels: *labels\n"));
+    file(
+        "apps/argo/anchors.yaml",
+        &with(&anchors, "    metadata:\n", "    metadata:\n      labels: *labels\n"),
+    );
     file("tenants/one/nameless.yaml", &without_namespace(&strict("tenant-one", "nameless"), "tenant-one"));
     file("sets/blue/sealed.yaml", &without_namespace(&strict("blue", "sealed"), "blue"));
 }
@@ -151,18 +161,25 @@ fn bad(root: &Path, keys: &Keys) {
     let strict = |name: &str| sealed(&keys.prod, Scope::Strict, "shop", name);
     let scoped = |name: &str, scope| sealed(&keys.prod, scope, "shop", name);
     let plain = |name: &str| {
-        format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n  namespace: shop\nstringData:\n  user: {CANARY}\n  password: '{CANARY}'\ndata: {{token: {CANARY_BASE64}}}\n")
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n  namespace: shop\nstringData:\n  user: {CANARY}\n  password: '{CANARY}'\ndata: {{token: {CANARY_BASE64}}}\n"
+        )
     };
     file("plain/secret.yaml", &plain("db"));
     file(
         "plain/list.json",
-        &format!("{{\"kind\": \"List\", \"apiVersion\": \"v1\", \"items\": [{{\"kind\": \"Secret\", \"apiVersion\": \"v1\", \"metadata\": {{\"name\": \"x\"}}, \"data\": {{\"password\": \"{CANARY_BASE64}\"}}}}]}}\n"),
+        &format!(
+            "{{\"kind\": \"List\", \"apiVersion\": \"v1\", \"items\": [{{\"kind\": \"Secret\", \"apiVersion\": \"v1\", \"metadata\": {{\"name\": \"x\"}}, \"data\": {{\"password\": \"{CANARY_BASE64}\"}}}}]}}\n"
+        ),
     );
     file("plain/ünï – code.yaml", &plain("unicode").replace("  password:", "  \"pass.word\":"));
     file("beside/db.yaml", &plain("db"));
     file("beside/db.sealed.yaml", &strict("db"));
-    let applied = format!("{{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"stringData\":{{\"password\":\"{CANARY}\"}}}}");
-    let annotations = format!("    metadata:\n      annotations:\n        kubectl.kubernetes.io/last-applied-configuration: |\n          {applied}\n");
+    let applied =
+        format!("{{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"stringData\":{{\"password\":\"{CANARY}\"}}}}");
+    let annotations = format!(
+        "    metadata:\n      annotations:\n        kubectl.kubernetes.io/last-applied-configuration: |\n          {applied}\n"
+    );
     file("annotation/sealed.yaml", &with(&strict("applied"), "    metadata:\n", &annotations));
     let data = format!("  template:\n    data:\n      db-password: {CANARY}\n");
     file("literal/sealed.yaml", &with(&strict("literal"), "  template:\n", &data));
@@ -172,11 +189,16 @@ fn bad(root: &Path, keys: &Keys) {
     file("broken/sealed.yaml", &with(&strict("broken"), "spec:\n", "spec:\n - x\n"));
     fs::write(root.join("broken/latin1.yaml"), b"kind: Secret\n# caf\xe9\n").unwrap();
     let inner: String = strict("inner").lines().map(|line| format!("    {line}\n")).collect();
-    file("embedded/config.yaml", &format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\ndata:\n  sealed.yaml: |\n{inner}"));
+    file(
+        "embedded/config.yaml",
+        &format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\ndata:\n  sealed.yaml: |\n{inner}"),
+    );
     let inner: String = strict("inner").lines().map(|line| format!("      {line}\n")).collect();
     file(
         "embedded/release.yaml",
-        &format!("apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: x, namespace: shop}}\nspec:\n  values:\n    extra:\n{inner}"),
+        &format!(
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: x, namespace: shop}}\nspec:\n  values:\n    extra:\n{inner}"
+        ),
     );
     file("legacy/sealed.yaml", &with(&strict("legacy"), "spec:\n", "spec:\n  data: AgBhYmM=\n"));
 
@@ -184,11 +206,15 @@ fn bad(root: &Path, keys: &Keys) {
     let narrow = "    sealedsecrets.bitnami.com/namespace-wide: \"true\"\n";
     let both = with(&scoped("both", Scope::ClusterWide), wide, &format!("{wide}{narrow}"));
     file("scope/both.yaml", &both);
-    let value = scoped("value", Scope::NamespaceWide).replace("namespace-wide: \"true\"", "namespace-wide: \"True\"");
+    let value =
+        scoped("value", Scope::NamespaceWide).replace("namespace-wide: \"true\"", "namespace-wide: \"True\"");
     file("scope/value.yaml", &value);
     file("scope/template.yaml", &with(&scoped("template", Scope::NamespaceWide), narrow, ""));
     file("names/renamed.yaml", &with(&strict("before"), "  name: before\n", "  name: after\n"));
-    file("names/moved.yaml", &with(&scoped("moved", Scope::NamespaceWide), "  namespace: shop\n", "  namespace: other\n"));
+    file(
+        "names/moved.yaml",
+        &with(&scoped("moved", Scope::NamespaceWide), "  namespace: shop\n", "  namespace: other\n"),
+    );
     file("names/nowhere.yaml", &with(&strict("nowhere"), "  namespace: shop\n", ""));
     file("names/twice.yaml", &format!("{}---\n{}", strict("twice"), strict("twice")));
 
@@ -227,15 +253,32 @@ fn bad(root: &Path, keys: &Keys) {
 
     let text = strict("damaged");
     let password = value(&text, "password");
-    let damaged = format!("    cut: {}\n    short: AgBh\n    text: not base64\n    plain: {CANARY_BASE64}\n{password}", &password[14..114]);
+    let damaged = format!(
+        "    cut: {}\n    short: AgBh\n    text: not base64\n    plain: {CANARY_BASE64}\n{password}",
+        &password[14..114]
+    );
     file("damaged/values.yaml", &with(&text, &password, &damaged));
     file("damaged/name.yaml", &with(&text, &password, &format!("{password}\n    a/b: {}", &password[14..])));
 
     let litter = with(&strict("litter"), "metadata:\n", "metadata:\n  creationTimestamp: null # kubeseal\n");
     let litter = with(&litter, "    metadata:\n", "    metadata:\n      creationTimestamp: null\n");
     file("litter/sealed.yaml", &litter);
-    let exported = with(&strict("exported"), "metadata:\n", "metadata:\n  creationTimestamp: \"2026-01-01T00:00:00Z\"\n  generation: 3\n  resourceVersion: \"17\"\n  uid: 0b3ee1f5-7c8f-4d4b-8d0c-3d6f4f2f3a10\n");
-    let exported = with(&exported, "  annotations:\n", "  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: '{\"kind\":\"SealedSecret\"}'\n");
+    let exported = with(
+        &strict("exported"),
+        "metadata:\n",
+        "metadata:\n  creationTimestamp: \"2026-01-01T00:00:00Z\"\n  generation: 3\n  resourceVersion: \"17\"\n  uid: 0b3ee1f5-7c8f-4d4b-8d0c-3d6f4f2f3a10\n",
+    );
+    let exported = with(
+        &exported,
+        "  annotations:\n",
+        "  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: '{\"kind\":\"SealedSecret\"}'\n",
+    );
     file("litter/exported.yaml", &format!("{exported}status:\n  observedGeneration: 3\n"));
-    file("comment/sealed.yaml", &format!("# privyseal:ignore PS070 PS999 as ever\n{}", with(&strict("comment"), "metadata:\n", "metadata:\n  creationTimestamp: null\n")));
+    file(
+        "comment/sealed.yaml",
+        &format!(
+            "# privyseal:ignore PS070 PS999 as ever\n{}",
+            with(&strict("comment"), "metadata:\n", "metadata:\n  creationTimestamp: null\n")
+        ),
+    );
 }

@@ -58,7 +58,10 @@ impl LintIgnoreText {
     fn parse(self, name: &str) -> Result<LintIgnore, DocumentError> {
         let Self { path, codes, reason } = self;
         if codes.is_empty() {
-            return Err(DocumentError::new(path.referenced, format!("{name}.codes: name the codes, such as PS001")));
+            return Err(DocumentError::new(
+                path.referenced,
+                format!("{name}.codes: name the codes, such as PS001"),
+            ));
         }
         let matcher = matcher(&path.value)
             .map_err(|problem| DocumentError::new(path.referenced, format!("{name}.path: {problem}")))?;

@@ -90,10 +90,8 @@ impl Finding {
 
     /// The same for the same finding after lines came or went above it.
     pub fn fingerprint(&self) -> String {
-        let place = format!(
-            "{}\n{}\n{:?}\n{:?}\n{:?}",
-            self.code, self.path, self.document, self.item, self.field
-        );
+        let place =
+            format!("{}\n{}\n{:?}\n{:?}\n{:?}", self.code, self.path, self.document, self.item, self.field);
         Fingerprint::of(place.as_bytes()).key_id().to_string()
     }
 }
@@ -117,10 +115,6 @@ pub(super) enum Show {
 impl<'a> Text<'a> {
     pub(super) fn new(path: &'a str, text: &'a str) -> Self {
         Self { path, text, starts: OnceCell::new() }
-    }
-
-    pub(super) fn path(&self) -> &'a str {
-        self.path
     }
 
     pub(super) fn as_str(&self) -> &'a str {
@@ -191,9 +185,7 @@ impl<'a> Text<'a> {
             let indent = before.chars().count();
             let quote = if quoted { token.map(String::from).unwrap_or_default() } else { String::new() };
             let shown = match value.text() {
-                Some(text) if show == Show::Value && text.len() <= 253 && !text.contains('\n') => {
-                    text.to_owned()
-                }
+                Some(text) if show == Show::Value && is_name(text) => text.to_owned(),
                 Some(_) => "…".to_owned(),
                 None => String::new(),
             };
@@ -212,6 +204,11 @@ impl<'a> Text<'a> {
         let rest = self.text.get(start..)?;
         Some(rest.split('\n').next().unwrap_or_default().trim_end_matches('\r'))
     }
+}
+
+/// Whether a text is as short and plain as names are.
+fn is_name(text: &str) -> bool {
+    text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
 /// The field, or the one closest to it on the way, and how far that is.

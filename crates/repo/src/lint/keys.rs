@@ -203,7 +203,9 @@ fn judge(id: KeyId, expected: &Expected<'_>, now: Timestamp) -> Option<Told> {
                 }),
                 (None, Some(_)) => Some(Told {
                     code: Code::StaleKey,
-                    message: format!("its hint claims key {id}, which is not that of the certificate of {cluster}"),
+                    message: format!(
+                        "its hint claims key {id}, which is not that of the certificate of {cluster}"
+                    ),
                     cure: RESEAL,
                 }),
                 (None, None) => None,

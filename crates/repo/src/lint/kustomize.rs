@@ -304,7 +304,10 @@ mod tests {
                 "o/one/kustomization.yaml",
                 "namespace: one\nnamePrefix: q-\nnameSuffix: -s\nbases: ['../../base']\n",
             ),
-            ("o/two/kustomization.yaml", "resources: [../../base/]\npatches: [{target: {kind: SealedSecret}}]\n"),
+            (
+                "o/two/kustomization.yaml",
+                "resources: [../../base/]\npatches: [{target: {kind: SealedSecret}}]\n",
+            ),
             ("o/three/kustomization.yaml", "resources: [../../base]\npatchesStrategicMerge: [sealed.yaml]\n"),
             (
                 "o/four/kustomization.yaml",
@@ -326,7 +329,10 @@ mod tests {
 
     #[test]
     fn circles_and_crowds_end() {
-        let circle = [("a/kustomization.yaml", "resources: [../b]\n"), ("b/kustomization.yaml", "resources: [../a]\n")];
+        let circle = [
+            ("a/kustomization.yaml", "resources: [../b]\n"),
+            ("b/kustomization.yaml", "resources: [../a]\n"),
+        ];
         assert_eq!(told(&builds(&circle), "a/sealed.yaml"), [""; 0]);
         // Each lists the next ten times: 10^20 ways.
         let files: Vec<(String, String)> = (0..20)
@@ -342,11 +348,31 @@ mod tests {
     #[test]
     fn flux_and_argo_give_namespaces() {
         for (text, path, gives) in [
-            ("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {path: ./apps/a, targetNamespace: a}\n", "apps/a/x.yaml", true),
-            ("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {path: ./apps/a, targetNamespace: a}\n", "apps/ab/x.yaml", false),
-            ("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {path: ./apps/a}\n", "apps/a/x.yaml", false),
-            ("apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: apps/a}, destination: {namespace: a}}\n", "apps/a/x.yaml", true),
-            ("apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec: {template: {spec: {source: {path: 'apps/{{path.basename}}'}, destination: {namespace: '{{x}}'}}}}\n", "apps/q/x.yaml", true),
+            (
+                "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {path: ./apps/a, targetNamespace: a}\n",
+                "apps/a/x.yaml",
+                true,
+            ),
+            (
+                "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {path: ./apps/a, targetNamespace: a}\n",
+                "apps/ab/x.yaml",
+                false,
+            ),
+            (
+                "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {path: ./apps/a}\n",
+                "apps/a/x.yaml",
+                false,
+            ),
+            (
+                "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: apps/a}, destination: {namespace: a}}\n",
+                "apps/a/x.yaml",
+                true,
+            ),
+            (
+                "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec: {template: {spec: {source: {path: 'apps/{{path.basename}}'}, destination: {namespace: '{{x}}'}}}}\n",
+                "apps/q/x.yaml",
+                true,
+            ),
             ("apiVersion: v1\nkind: Kustomization\nspec: {path: ., targetNamespace: a}\n", "x.yaml", false),
         ] {
             let document = &privyseal_manifest::read(text.as_bytes(), "x").unwrap()[0];

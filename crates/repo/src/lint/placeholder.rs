@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_last_word_of_a_name_tells_what_it_is() {
-        for name in ["password", "db-password", "DB_PASSWORD", "dbPassword", "API_KEY", "privateKey", "token"] {
+        for name in ["password", "db-password", "DB_PASSWORD", "dbPassword", "API_KEY", "privateKey", "token"]
+        {
             assert!(sounds_secret(name), "{name}");
         }
         for name in

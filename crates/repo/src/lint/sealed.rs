@@ -67,8 +67,7 @@ pub(super) fn check(
                 return Outcome::Template;
             }
             let message = format!("not a SealedSecret that can be read: {}", error.problem());
-            let mut finding =
-                text.at_position(Code::Schema, Some(document.id()), error.field(), at, message);
+            let mut finding = text.at_position(Code::Schema, Some(document.id()), error.field(), at, message);
             finding.cure = error.hint();
             out.push(finding);
             return Outcome::Unreadable;
@@ -121,9 +120,13 @@ impl Object<'_> {
                 }
                 let remove = self.edit().remove(&path);
                 out.push(if holds_no_plaintext(applied) {
-                    self.at(Code::ServerFields, &path, "the object as it was applied once, which nobody needs")
-                        .cure("remove it")
-                        .fix(format!("remove the annotation {name}"), remove)
+                    self.at(
+                        Code::ServerFields,
+                        &path,
+                        "the object as it was applied once, which nobody needs",
+                    )
+                    .cure("remove it")
+                    .fix(format!("remove the annotation {name}"), remove)
                 } else {
                     self.at(
                         Code::PlainAnnotation,
@@ -152,8 +155,12 @@ impl Object<'_> {
             let Some(value) = annotations.get(name) else { continue };
             if !matches!(value.as_str(), "true" | "false") && !is_template(value) {
                 let message = "only the exact value \"true\" counts, so this scope does not hold";
+                // What else stands there is somebody's mistake, and may be anything.
+                let show = if value.eq_ignore_ascii_case("true") { Show::Value } else { Show::Key };
+                let path = [&ANNOTATIONS[..], &[name]].concat();
                 out.push(
-                    self.showing(Code::ScopeValue, &[&ANNOTATIONS[..], &[name]].concat(), message)
+                    self.text
+                        .at_field(Code::ScopeValue, self.document, &path, show, message)
                         .cure("write \"true\", or remove the annotation"),
                 );
             }
@@ -204,8 +211,7 @@ impl Object<'_> {
         }
         let mut edit = self.edit();
         let mut there: Vec<Vec<&str>> = Vec::new();
-        for name in
-            ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"]
+        for name in ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"]
         {
             there.push(vec!["metadata", name]);
         }
@@ -229,8 +235,12 @@ impl Object<'_> {
     fn values(&self, expected: &Expected<'_>, now: Timestamp, out: &mut Vec<Finding>) {
         if self.sealed.spec.data.is_some() {
             out.push(
-                self.at(Code::LegacyData, &["spec", "data"], "one sealed value for the whole Secret: Privyseal does not open it")
-                    .cure("seal the Secret anew: each item is a value of its own in spec.encryptedData"),
+                self.at(
+                    Code::LegacyData,
+                    &["spec", "data"],
+                    "one sealed value for the whole Secret: Privyseal does not open it",
+                )
+                .cure("seal the Secret anew: each item is a value of its own in spec.encryptedData"),
             );
         }
         let inspection = privyseal_seal::inspect(self.sealed, None, &[]);
@@ -245,7 +255,9 @@ impl Object<'_> {
                 None => sound.push(inspected),
                 Some((code, problem)) => {
                     let cure = match code {
-                        Code::ItemName => "a name has letters, digits, '-', '_' and '.', and at most 253 of them",
+                        Code::ItemName => {
+                            "a name has letters, digits, '-', '_' and '.', and at most 253 of them"
+                        }
                         _ => "seal it anew with `privyseal set`, or take it from an earlier commit",
                     };
                     let message = format!("{}: {problem}", shown_item(item));
@@ -309,13 +321,15 @@ impl Object<'_> {
         }
         let bytes = serde_json::to_vec(self.sealed).map_or(0, |json| json.len());
         let (code, message) = if plain > MAX_DATA_BYTES / 10 * 9 && bytes <= ETCD_BYTES {
-            let message = format!("its values are {plain} bytes, and a Secret takes at most {MAX_DATA_BYTES}");
+            let message =
+                format!("its values are {plain} bytes, and a Secret takes at most {MAX_DATA_BYTES}");
             (Code::NearlyTooLarge, message)
         } else if bytes > ETCD_BYTES {
             let message = format!("the object is {bytes} bytes; etcd takes at most {ETCD_BYTES} by default");
             (Code::TooLarge, message)
         } else if bytes > ETCD_BYTES / 10 * 9 {
-            let message = format!("the object is {bytes} bytes, and etcd takes at most {ETCD_BYTES} by default");
+            let message =
+                format!("the object is {bytes} bytes, and etcd takes at most {ETCD_BYTES} by default");
             (Code::NearlyTooLarge, message)
         } else if bytes > ANNOTATION_BYTES {
             let message = format!(
