@@ -3,12 +3,19 @@
 //! ```text
 //!   ConnectionOptions ──▶ Connection ──session──▶ Session ─┬─ published: the sealing keys
 //!                                                          ├─ key_secrets: the opening keys, for those who may
-//!                                                          └─ controller: verify and rotate, through its Service
+//!                                                          ├─ controller: verify and rotate, through its Service
+//!                                                          └─ replicas: which key each of them serves
 //! ```
 
+mod controller;
+mod key_secrets;
 mod published;
+mod replicas;
 
+pub(crate) use controller::{Controller, OpenedWith, Verdict};
+pub(crate) use key_secrets::{ClusterKey, KeyState};
 pub(crate) use published::{Answer, ask};
+pub(crate) use replicas::Replicas;
 
 use crate::error::{CommandError, Shown};
 use crate::network::{innermost, install_crypto_provider, run_async};

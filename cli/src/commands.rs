@@ -5,6 +5,7 @@ mod init;
 mod inspect;
 mod keys;
 mod lint;
+mod reseal;
 mod seal;
 mod set;
 mod unseal;
@@ -41,6 +42,7 @@ enum Command {
     Unseal(unseal::Args),
     Inspect(inspect::Args),
     Lint(lint::Args),
+    Reseal(reseal::Args),
     Keys(keys::Args),
     Init(init::Args),
     Completion(completion::Args),
@@ -56,6 +58,7 @@ impl Cli {
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Lint(args) => lint::run(args),
+            Command::Reseal(args) => reseal::run(args),
             Command::Keys(args) => keys::run(args),
             Command::Init(args) => init::run(args),
             Command::Completion(args) => completion::run(args),

@@ -6,10 +6,12 @@
 //! | 1 | it failed, or found something, or does not open |
 //! | 2 | usage, or input that cannot be read |
 //! | 3 | cluster not reachable |
+//! | 129, 130, 143 | ended by SIGHUP, SIGINT or SIGTERM, where these are caught |
 //! | 141 | whoever read stdout went away: as if SIGPIPE had ended us, and as quietly |
 //!
 //! No message holds a value. Texts that come from outside (file names, item names) go through [`Shown`].
 
+use crate::interrupt::Signal;
 use privyseal_manifest::DocumentError;
 use std::fmt::{self, Display};
 use std::process::ExitCode;
@@ -25,18 +27,28 @@ pub(crate) enum ErrorKind {
     Unreachable,
     /// The reader of stdout went away.
     BrokenPipe,
+    /// Nothing failed: what was compared differs, and stdout says how.
+    Different,
+    /// A signal asked it to end.
+    Interrupted(Signal),
 }
 
 impl ErrorKind {
     /// The one place where a kind becomes an exit status.
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Failed => 1,
+            Self::Failed | Self::Different => 1,
             Self::Input => 2,
             Self::Unreachable => 3,
             // 128 + SIGPIPE. Rust ignores the signal at start, so that a lost connection is an error and not a death.
             Self::BrokenPipe => 141,
+            Self::Interrupted(signal) => signal.exit_status(),
         })
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) fn is_quiet(self) -> bool {
+        matches!(self, Self::BrokenPipe | Self::Different)
     }
 }
 
@@ -44,35 +56,51 @@ impl ErrorKind {
 #[derive(Debug)]
 pub(crate) struct CommandError {
     kind: ErrorKind,
-    source: Box<dyn std::error::Error>,
+    source: Box<dyn std::error::Error + Send + Sync>,
     hints: Vec<String>,
     /// Found in the same run.
     more: Vec<CommandError>,
 }
 
 impl CommandError {
-    fn new(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    fn new(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind, source: source.into(), hints: Vec::new(), more: Vec::new() }
     }
 
     /// Exit status 1.
-    pub(crate) fn failed(source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    pub(crate) fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Failed, source)
     }
 
     /// Exit status 2.
-    pub(crate) fn input(source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    pub(crate) fn input(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Input, source)
     }
 
     /// Exit status 3.
-    pub(crate) fn unreachable(source: impl Into<Box<dyn std::error::Error>>) -> Self {
+    pub(crate) fn unreachable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Unreachable, source)
     }
 
     /// Ends quietly.
     pub(crate) fn broken_pipe() -> Self {
         Self::new(ErrorKind::BrokenPipe, "the reader of stdout went away")
+    }
+
+    /// Exit status 1, quietly.
+    pub(crate) fn different() -> Self {
+        Self::new(ErrorKind::Different, "there are differences")
+    }
+
+    /// Ends as a signal asked.
+    pub(crate) fn interrupted(signal: Signal) -> Self {
+        Self::new(ErrorKind::Interrupted(signal), format!("ended by {signal}"))
+    }
+
+    /// The same, of a kind that the command prefers.
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// Adds what to do about it.

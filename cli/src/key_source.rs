@@ -34,6 +34,14 @@ pub(crate) struct KeyOptions {
     #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
     cert: Option<String>,
 
+    #[command(flatten)]
+    at: ClusterOptions,
+}
+
+/// Options that name a cluster.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct ClusterOptions {
     /// A cluster of the configuration, whatever its rules say
     #[arg(long = "for", id = "cluster", value_name = "CLUSTER", conflicts_with = "context")]
     cluster: Option<String>,
@@ -43,7 +51,7 @@ pub(crate) struct KeyOptions {
     config: Option<PathBuf>,
 
     #[command(flatten)]
-    cluster_options: ConnectionOptions,
+    connection: ConnectionOptions,
 
     #[command(flatten)]
     trust: TrustOptions,
@@ -53,6 +61,8 @@ pub(crate) struct KeyOptions {
 pub(crate) struct Choice {
     /// Where the key is to be had.
     pub(crate) origin: Origin,
+    /// Whether the command line names it; else a rule of the repository does.
+    pub(crate) named: bool,
     /// The scope that a rule gives to Secrets that name none.
     pub(crate) scope: Option<Scope>,
 }
@@ -68,6 +78,17 @@ pub(crate) enum Origin {
     Context(Connection),
     /// A cluster of the configuration.
     Cluster(Box<ConfiguredCluster>),
+}
+
+impl Origin {
+    /// The cluster that can be asked itself; none if only a certificate is known.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        match self {
+            Self::File(_) | Self::Url(_) => None,
+            Self::Context(connection) => Some(connection.clone()),
+            Self::Cluster(cluster) => cluster.connection(),
+        }
+    }
 }
 
 /// A cluster as a configuration has it.
@@ -88,19 +109,13 @@ impl KeyOptions {
     /// What is asked for, for a file that is to be written; none if there is none. Reads the configuration and nothing
     /// else.
     pub(crate) fn choose(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
-        let origin = match (&self.cert, &self.cluster, self.cluster_options.connection()) {
+        let origin = match (&self.cert, &self.at.cluster, self.at.connection.connection()) {
             (Some(cert), _, _) => from_cert(cert)?,
-            (None, Some(name), _) => {
-                let configuration = self.configuration(file)?.ok_or_else(|| {
-                    CommandError::input(format!("--for: there is no {CONFIG_FILE} that could name a cluster"))
-                        .hint("name it with --config FILE, or write one with `privyseal init`")
-                })?;
-                self.configured(&configuration, name, "--for".to_owned())?
-            }
+            (None, Some(name), _) => self.at.named(name, file)?,
             (None, None, Some(connection)) => Origin::Context(connection),
             (None, None, None) => return self.by_rule(file),
         };
-        Ok(Choice { origin, scope: None })
+        Ok(Choice { origin, named: true, scope: None })
     }
 
     fn by_rule(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
@@ -110,7 +125,7 @@ impl KeyOptions {
                  the current context is never used unnamed",
             )
         };
-        let Some(configuration) = self.configuration(file)? else {
+        let Some(configuration) = self.at.configuration(file)? else {
             return Err(nothing("no sealing key is given".to_owned()));
         };
         let config_file = configuration.file.to_string_lossy().into_owned();
@@ -130,7 +145,52 @@ impl KeyOptions {
         };
         let Rule { number, pattern, cluster, scope, .. } = rule;
         let because = format!("rule {number}, {pattern}, of {config_file}");
-        Ok(Choice { origin: self.configured(&configuration, cluster.as_str(), because)?, scope: *scope })
+        let origin = self.at.configured(&configuration, cluster.as_str(), because)?;
+        Ok(Choice { origin, named: false, scope: *scope })
+    }
+
+    /// Finds keys, each once.
+    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
+        KeyFinder { trust: &self.at.trust, now, found: Vec::new() }
+    }
+}
+
+impl ClusterOptions {
+    /// The cluster that is named, and no other: it is asked itself, or changed.
+    pub(crate) fn connection(&self) -> Result<Connection, CommandError> {
+        let origin = match (&self.cluster, self.connection.connection()) {
+            (Some(name), _) => self.named(name, None)?,
+            (None, Some(connection)) => return Ok(connection),
+            (None, None) => {
+                return Err(CommandError::input("no cluster is given").hint(
+                    "give --context CONTEXT, or --for CLUSTER of the configuration; \
+                     the current context is never used unnamed",
+                ));
+            }
+        };
+        origin.connection().ok_or_else(|| {
+            CommandError::input(
+                "--for: the configuration names no context in which the cluster could be asked",
+            )
+            .hint("give --context CONTEXT")
+        })
+    }
+
+    /// Whether a file is for the cluster that `--for` names: only a rule that names another one says no.
+    pub(crate) fn concerns(&self, file: &Path) -> Result<bool, CommandError> {
+        let Some(name) = &self.cluster else { return Ok(true) };
+        let Some(configuration) = self.configuration(Some(file))? else { return Ok(true) };
+        let path = configuration.relative(file);
+        let rule = path.as_deref().and_then(|path| configuration.config.rule_for(path));
+        Ok(rule.is_none_or(|rule| rule.cluster.as_str() == name))
+    }
+
+    fn named(&self, name: &str, file: Option<&Path>) -> Result<Origin, CommandError> {
+        let configuration = self.configuration(file)?.ok_or_else(|| {
+            CommandError::input(format!("--for: there is no {CONFIG_FILE} that could name a cluster"))
+                .hint("name it with --config FILE, or write one with `privyseal init`")
+        })?;
+        self.configured(&configuration, name, "--for".to_owned())
     }
 
     fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
@@ -162,13 +222,8 @@ impl KeyOptions {
             cluster: cluster.clone(),
             folder: configuration.folder.clone(),
             because,
-            kubeconfig: self.cluster_options.kubeconfig().map(Path::to_owned),
+            kubeconfig: self.connection.kubeconfig().map(Path::to_owned),
         })))
-    }
-
-    /// Finds keys, each once.
-    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
-        KeyFinder { trust: &self.trust, now, found: Vec::new() }
     }
 }
 
@@ -217,18 +272,12 @@ impl KeyFinder<'_> {
     }
 
     fn ask_cluster(&self, configured: &ConfiguredCluster) -> Result<Found, CommandError> {
-        let ConfiguredCluster { name, cluster, because, kubeconfig, .. } = configured;
-        let Some(context) = &cluster.context else {
+        let Some(connection) = configured.connection() else {
             return Err(CommandError::input(format!(
-                "{}: the configuration names no context in which cluster {name} could be asked",
-                Shown(because)
+                "{}: the configuration names no context in which cluster {} could be asked",
+                Shown(&configured.because),
+                configured.name
             )));
-        };
-        let connection = Connection {
-            context: context.clone(),
-            kubeconfig: kubeconfig.clone(),
-            controller_namespace: cluster.controller_namespace.clone(),
-            controller_name: cluster.controller_name.clone(),
         };
         let answer = cluster::ask(&connection)?;
         let origin = answer.server().to_owned();
@@ -247,7 +296,7 @@ impl KeyFinder<'_> {
                 let fingerprint = certificate.fingerprint();
                 self.decide(configured, Evidence::Certificate { fingerprint }, &name)?;
                 let provenance = Provenance::CertificateFile { cluster: configured.described(), file: name };
-                Ok(Found { certificate, provenance, published: None })
+                Ok(Found { certificate, provenance, published: None, siblings: None })
             }
             KeySource::Published(_) => {
                 let (list, publisher) = KeyFile::verify(&bytes).map_err(|error| {
@@ -268,7 +317,8 @@ impl KeyFinder<'_> {
                     serial: list.serial,
                     time: list.time,
                 };
-                Ok(Found { certificate, provenance, published: None })
+                let siblings = Some(found::all_keys(&list));
+                Ok(Found { certificate, provenance, published: None, siblings })
             }
         }
     }
@@ -287,6 +337,15 @@ impl KeyFinder<'_> {
 }
 
 impl ConfiguredCluster {
+    fn connection(&self) -> Option<Connection> {
+        Some(Connection {
+            context: self.cluster.context.clone()?,
+            kubeconfig: self.kubeconfig.clone(),
+            controller_namespace: self.cluster.controller_namespace.clone(),
+            controller_name: self.cluster.controller_name.clone(),
+        })
+    }
+
     fn described(&self) -> String {
         format!("{} ({})", self.name, self.because)
     }
@@ -320,7 +379,7 @@ fn from_cert(cert: &str) -> Result<Origin, CommandError> {
 
 fn named(name: String, pem: &[u8]) -> Result<Found, CommandError> {
     let certificate = certificate_from_pem(&name, pem)?;
-    Ok(Found { certificate, provenance: Provenance::Named { name }, published: None })
+    Ok(Found { certificate, provenance: Provenance::Named { name }, published: None, siblings: None })
 }
 
 /// More than any chain of certificates.

@@ -7,6 +7,7 @@
 use crate::error::{CommandError, Shown};
 use crate::input::reason;
 use crate::speech;
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -80,17 +81,39 @@ impl Staged {
 
     /// Puts the file into its place.
     pub(crate) fn commit(self) -> Result<(), CommandError> {
-        let done = match self.state {
-            State::Ready { temporary, target } => {
-                temporary.persist(&target).map_err(|error| error.error).and_then(|_| sync_folder(&target))
+        Self::commit_all(vec![self])
+    }
+
+    /// Puts files into their places, one after the other, and syncs each folder once. The first that cannot be ends it:
+    /// those before it are new, the others as they were, and all are whole.
+    pub(crate) fn commit_all(all: Vec<Self>) -> Result<(), CommandError> {
+        let mut folders = BTreeMap::new();
+        for staged in all {
+            let name = staged.name.clone();
+            if let Some(target) = staged.rename()? {
+                folders.insert(folder(&target).to_owned(), name);
             }
+        }
+        for (folder, name) in folders {
+            sync_folder(&folder).map_err(|error| cannot_write(&name, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the path that was replaced.
+    fn rename(self) -> Result<Option<PathBuf>, CommandError> {
+        let done = match self.state {
+            State::Ready { temporary, target } => match temporary.persist(&target) {
+                Ok(_) => return Ok(Some(target)),
+                Err(error) => Err(error.error),
+            },
             State::Direct { target, bytes } => {
                 File::options().write(true).open(target).and_then(|mut file| file.write_all(&bytes))
             }
         };
         match done {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(CommandError::broken_pipe()),
-            done => done.map_err(|error| cannot_write(&self.name, &error)),
+            done => done.map(|()| None).map_err(|error| cannot_write(&self.name, &error)),
         }
     }
 }
@@ -202,9 +225,9 @@ fn warn_about(_: &Path, _: &Metadata, _: Content) {}
 
 /// Makes the rename last through a power failure.
 #[cfg(unix)]
-fn sync_folder(target: &Path) -> io::Result<()> {
-    // The file is in place already: a folder that cannot be opened, or that knows no sync, is no failure.
-    let Ok(folder) = File::open(folder(target)) else { return Ok(()) };
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // The files are in place already: a folder that cannot be opened, or that knows no sync, is no failure.
+    let Ok(folder) = File::open(folder) else { return Ok(()) };
     match folder.sync_all() {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         done => done,

@@ -28,13 +28,7 @@ impl SealedFile {
         }
         let bytes = source.read()?;
         let shown = Shown(&source.name()).to_string();
-        let documents = privyseal_manifest::read(&bytes, &source.name())?;
-        let sealed = documents.into_iter().filter(|document| document.kind() == Some(SEALED_SECRET_KIND));
-        let mut objects = Vec::new();
-        for document in sealed {
-            let id = document.id();
-            objects.push((id, Located::from_document(document, Document::into_sealed_secret)?));
-        }
+        let mut objects = sealed_objects(&bytes, &source.name())?;
         if objects.is_empty() {
             return Err(CommandError::input(format!("{shown}: there is no SealedSecret in it")));
         }
@@ -64,4 +58,18 @@ impl SealedFile {
         let edited = edit::apply(&self.bytes, &name, &[changes(Edit::of(self.id))])?;
         Staged::new(&self.path, edited.as_str().as_bytes(), Content::Public)?.commit()
     }
+}
+
+/// The SealedSecrets of an input, in order, and where each is to be edited.
+pub(crate) fn sealed_objects(
+    bytes: &[u8],
+    source: &str,
+) -> Result<Vec<(DocumentId, Located<SealedSecret>)>, CommandError> {
+    let documents = privyseal_manifest::read(bytes, source)?.into_iter();
+    let sealed = documents.filter(|document| document.kind() == Some(SEALED_SECRET_KIND));
+    let located = sealed.map(|document| {
+        let id = document.id();
+        Ok((id, Located::from_document(document, Document::into_sealed_secret)?))
+    });
+    located.collect()
 }

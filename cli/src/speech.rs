@@ -3,7 +3,7 @@
 //! stdout belongs to data. Colours go when stderr is no terminal or `NO_COLOR` is set. If stderr is gone, nobody
 //! listens, and nothing fails for it.
 
-use crate::error::{CommandError, ErrorKind};
+use crate::error::CommandError;
 use clap::builder::styling::{AnsiColor, Effects, Style};
 use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
@@ -20,7 +20,7 @@ pub(crate) fn warning(text: impl Display) {
 
 /// Why the command failed, and what to do.
 pub(crate) fn error(error: &CommandError) {
-    if error.kind() == ErrorKind::BrokenPipe {
+    if error.kind().is_quiet() {
         return;
     }
     for (message, hints) in error.reports() {

@@ -105,7 +105,11 @@ impl Replica {
         (public, metrics): (TcpListener, TcpListener),
         closed: &watch::Receiver<bool>,
     ) {
-        let served = Served { keys: self.store.subscribe(), synced: self.synced.clone() };
+        let served = Served {
+            keys: self.store.subscribe(),
+            synced: self.synced.clone(),
+            metrics: self.metrics.clone(),
+        };
         for (listener, router) in
             [(public, http::public(served)), (metrics, http::metrics(self.metrics.clone()))]
         {

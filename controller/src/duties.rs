@@ -103,9 +103,10 @@ impl Duties {
         if let Ok(published) = &published {
             held = self.store.revoke(&published.revoked());
         }
-        let mut next = held.renewal(self.keys.renew_period, (self.now)());
+        let now = (self.now)();
+        let mut next = held.renewal(self.keys.renew_period, now);
         if next == Renewal::Now {
-            self.make_key(publisher_key).await?;
+            self.make_key(publisher_key, now).await?;
             held = self.store.reload().await.map_err(|error| custody_error(&error))?;
             next = held.renewal(self.keys.renew_period, (self.now)());
         }
@@ -123,12 +124,13 @@ impl Duties {
         })
     }
 
-    async fn make_key(&self, publisher_key: &PublisherKey) -> Result<(), String> {
+    /// A key that is valid from the moment that it was decided on: so it is newer than the one it follows, whatever the
+    /// clock does meanwhile.
+    async fn make_key(&self, publisher_key: &PublisherKey, now: Timestamp) -> Result<(), String> {
         if !self.leadership.is_held() {
             return Err("the Lease is no longer held".into());
         }
         let KeyConfig { size, ttl, common_name, .. } = self.keys.clone();
-        let now = (self.now)();
         let pair = tokio::task::spawn_blocking(move || KeyPair::generate(size, &common_name, now, ttl))
             .await
             .map_err(|_| "making a key was interrupted".to_owned())?

@@ -1,9 +1,13 @@
-//! What strangers may ask: health, readiness, the certificate; metrics on a port of their own.
+//! What strangers may ask: health, readiness, the certificate, and whether a SealedSecret opens; metrics on a port of
+//! their own.
 //!
-//! Every route answers GET and HEAD only, reads no body and does no work that grows with the request. There is no
-//! limit to key on what a client claims to be, because nothing here costs anything; what connections cost is bounded
-//! in [`server`].
+//! All routes but two answer GET and HEAD only, read no body and do no work that grows with the request. The two of
+//! [`reseal`] answer POST only, and all that they cost is bounded there. No limit is keyed on what a client claims to
+//! be; what connections cost is bounded in [`server`].
 
+mod body;
+mod line;
+mod reseal;
 mod server;
 
 pub(crate) use server::{Limits, serve};
@@ -11,10 +15,12 @@ pub(crate) use server::{Limits, serve};
 use crate::keystore::Held;
 use crate::metrics::Metrics;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use reseal::Desk;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -26,15 +32,38 @@ pub(crate) struct Served {
     pub keys: watch::Receiver<Held>,
     /// Whether the watches have told what there is.
     pub synced: Arc<AtomicBool>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
 }
 
-/// Certificate and health.
+/// Certificate, health, and the verbs for one SealedSecret.
 pub(crate) fn public(served: Served) -> Router {
+    let metrics = served.metrics.clone();
+    let verbs = Router::new()
+        .route("/v1/verify", post(reseal::verify))
+        .route("/v1/rotate", post(reseal::rotate))
+        .with_state(Desk::new(served.clone()));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
         .with_state(served)
+        .merge(verbs)
+        .layer(from_fn_with_state(metrics, counted))
+}
+
+async fn counted(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let route = match request.uri().path() {
+        "/healthz" => "healthz",
+        "/readyz" => "readyz",
+        "/v1/cert.pem" => "cert",
+        "/v1/verify" => "verify",
+        "/v1/rotate" => "rotate",
+        _ => "other",
+    };
+    let response = next.run(request).await;
+    metrics.answered(route, response.status());
+    response
 }
 
 /// Metrics.

@@ -33,6 +33,8 @@ pub(crate) struct Held {
     maker_marks: Arc<Vec<MakerMark>>,
     /// Keys that nobody may seal to any more. It only grows: to be compromised is not undone.
     revoked: Arc<BTreeSet<Fingerprint>>,
+    /// Keys whose successor is asked for.
+    rotation_asked: Arc<BTreeSet<Fingerprint>>,
     /// Secrets that say they are keys and are none.
     pub left_out: Arc<Vec<LeftOut>>,
     /// Whether the key Secrets were read at all.
@@ -48,6 +50,7 @@ impl Held {
             key_ids: Arc::new(key_ids),
             maker_marks: Arc::new(loaded.maker_marks),
             revoked: Arc::new(loaded.compromised),
+            rotation_asked: Arc::new(loaded.rotation_asked),
             left_out: Arc::new(loaded.left_out),
             loaded: true,
         }
@@ -69,6 +72,7 @@ impl Held {
             || certificates(self) != certificates(before)
             || self.maker_marks != before.maker_marks
             || self.revoked != before.revoked
+            || self.rotation_asked != before.rotation_asked
             || self.left_out != before.left_out
     }
 
@@ -99,10 +103,17 @@ impl Held {
 
     /// When the next sealing key is to be made. A revoked one that is newer than all that may seal is replaced at once:
     /// an older key steps in for this moment only, whatever its age.
+    ///
+    /// One whose successor is asked for is replaced as soon as the successor's second is a later one, certificates being
+    /// dated to the second: so the new key is the newest for certain, and seals, and the mark that stays on the old one
+    /// asks for nothing any more.
     pub(crate) fn renewal(&self, period: Option<SignedDuration>, now: Timestamp) -> Renewal {
         let newest = self.keyring.sealing_at(now).map(Certificate::not_before);
         let sealing = self.sealing_at(now).next().and_then(KeyringEntry::certificate);
         let since = sealing.map(Certificate::not_before).filter(|since| Some(*since) >= newest);
+        let is_asked =
+            sealing.is_some_and(|certificate| self.rotation_asked.contains(&certificate.fingerprint()));
+        let period = if is_asked { Some(SignedDuration::from_secs(1)) } else { period };
         renewal::decide(since, period, now)
     }
 
@@ -249,6 +260,13 @@ impl Held {
         Self::new(loaded)
     }
 
+    /// The same keys, a successor asked for of these.
+    pub(crate) fn asked(self, names: &[&str]) -> Self {
+        let entries = self.keyring.entries().iter();
+        let asked = entries.filter(|entry| names.contains(&entry.source())).map(KeyringEntry::fingerprint);
+        Self { rotation_asked: Arc::new(asked.collect()), ..self }
+    }
+
     /// The same keys, one of them with the mark of its maker.
     pub(crate) fn marked(self, name: &str, publisher: &privyseal_keys::PublisherKey) -> Self {
         let entry = self.keyring.entries().iter().find(|entry| entry.source() == name).unwrap();
@@ -294,6 +312,42 @@ mod tests {
         let held = Held::for_tests(now(), &[("a-leaked", 0), ("b-made", 0)], &["a-leaked"]);
         assert_eq!(sealing(&held), Some("b-made"));
         assert_eq!(held.renewal(None, now()), Renewal::Never);
+    }
+
+    #[test]
+    fn a_successor_that_is_asked_for_is_made_once() {
+        let at = |keys: &[(&str, i64)], asked: &[&str]| Held::for_tests(now(), keys, &[]).asked(asked);
+        for period in [MONTH, None] {
+            let held = at(&[("old", 48), ("new", 24), ("future", -1)], &["new"]);
+            assert_eq!(held.renewal(period, now()), Renewal::Now);
+            for asked in [&["old"][..], &["future"], &["old", "future"]] {
+                let held = at(&[("old", 48), ("new", 24), ("future", -1)], asked);
+                assert_ne!(held.renewal(period, now()), Renewal::Now, "{asked:?} does not seal");
+            }
+            // With the successor there the mark asks for nothing, however long it stays.
+            let held = at(&[("new", 24), ("successor", 0)], &["new"]);
+            assert_ne!(held.renewal(period, now()), Renewal::Now);
+        }
+        // Asked for in the second in which the key was made: a successor of the same second might not be the newest.
+        let second = SignedDuration::from_secs(1);
+        for keys in [&[("a", 0)][..], &[("a", 0), ("b", 0)]] {
+            let held = at(keys, &["a"]);
+            assert_eq!(held.renewal(MONTH, now()), Renewal::At(now() + second));
+            assert_eq!(held.renewal(MONTH, now() + second), Renewal::Now);
+        }
+        assert_eq!(at(&[("a", 0), ("b", 0)], &["b"]).renewal(None, now()), Renewal::Never, "a seals");
+        // A key that is revoked as well is replaced anyway, at once and once.
+        let held = Held::for_tests(now(), &[("a", 1)], &["a"]).asked(&["a"]);
+        assert_eq!(held.renewal(None, now()), Renewal::Now);
+        let held = Held::for_tests(now(), &[("a", 1), ("b", 0)], &["a"]).asked(&["a"]);
+        assert_eq!(held.renewal(None, now()), Renewal::Never);
+    }
+
+    #[test]
+    fn that_a_successor_is_asked_for_is_told() {
+        let held = Held::for_tests(now(), &[("a", 1)], &[]);
+        assert!(held.clone().asked(&["a"]).differs(&held));
+        assert!(held.differs(&held.clone().asked(&["a"])));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Prometheus metrics. Labels come from fixed sets of words: no object's name, and no value, is ever one.
 
 use crate::outcome::Reason;
+use axum::http::StatusCode;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -47,6 +48,8 @@ pub(crate) struct Metrics {
     pub leading: Gauge,
     /// Objects that another controller opened, and that we leave to it.
     pub foreign_objects: Counter,
+    /// Answers on the public port by route and status code.
+    answers: Family<[(&'static str, &'static str); 2], Counter>,
 }
 
 /// What was written.
@@ -104,6 +107,7 @@ impl Metrics {
             sealing_key_since,
             leading: registered(of, "leading", "Whether this replica leads"),
             foreign_objects: registered(of, "foreign_objects", "Objects left to another controller"),
+            answers: registered(of, "http_answers", "Answers on the public port"),
             registry,
         }
     }
@@ -120,6 +124,22 @@ impl Metrics {
             SecretWrite::Replace => "replace",
         };
         self.secret_writes.get_or_create(&[("verb", verb)]).inc();
+    }
+
+    /// Counts an answer.
+    pub(crate) fn answered(&self, route: &'static str, code: StatusCode) {
+        let code = match code.as_u16() {
+            200 => "200",
+            400 => "400",
+            404 => "404",
+            405 => "405",
+            408 => "408",
+            409 => "409",
+            413 => "413",
+            503 => "503",
+            _ => "other",
+        };
+        self.answers.get_or_create(&[("route", route), ("code", code)]).inc();
     }
 
     /// The text format of OpenMetrics 1.0.
@@ -147,12 +167,15 @@ mod tests {
         let metrics = Metrics::new();
         metrics.secret_written(SecretWrite::Create);
         metrics.pass(Reason::NotOpened);
+        metrics.answered("verify", StatusCode::CONFLICT);
         let text = metrics.text();
         assert!(text.contains("privyseal_passes_total{reason=\"NotOpened\"} 1"), "{text}");
         assert!(text.contains("privyseal_secret_writes_total{verb=\"create\"} 1"), "{text}");
         assert!(text.contains("privyseal_sealing_key_not_before_seconds 0"), "{text}");
         assert!(text.contains("privyseal_pass_seconds_bucket{"), "{text}");
         assert!(text.contains("privyseal_leading 0"), "{text}");
+        let answers = "privyseal_http_answers_total{route=\"verify\",code=\"409\"} 1";
+        assert!(text.contains(answers), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn ask(connection: &Connection) -> Result<Answer, CommandError> {
 }
 
 impl Session {
-    async fn answer(&self) -> Result<Answer, CommandError> {
+    pub(super) async fn answer(&self) -> Result<Answer, CommandError> {
         let namespace = self.namespace();
         let place = format!("the ConfigMap {namespace}/{}", published::CONFIG_MAP);
         let config_map = match published::fetch(self.client.clone(), namespace).await {

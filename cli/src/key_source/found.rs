@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use privyseal_envelope::Fingerprint;
 use privyseal_envelope::rsa::SealingKey;
 use privyseal_keys::{Certificate, NotUsable, Published, PublishedKeys};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A certificate, and who says that it is the one.
@@ -17,6 +18,8 @@ pub(crate) struct Found {
     pub(crate) provenance: Provenance,
     /// The signed list, if a cluster gave it just now.
     pub(crate) published: Option<Published>,
+    /// All keys of the cluster that the signed list names, revoked ones too; none if there is no list.
+    pub(crate) siblings: Option<BTreeSet<Fingerprint>>,
 }
 
 /// Who says that a certificate is the one to seal with.
@@ -79,6 +82,11 @@ pub(super) fn newest_usable(list: &PublishedKeys, now: Timestamp) -> Option<Cert
         .cloned()
 }
 
+/// All keys that a list names.
+pub(super) fn all_keys(list: &PublishedKeys) -> BTreeSet<Fingerprint> {
+    list.keys.iter().map(|key| key.certificate.fingerprint()).chain(list.revoked.iter().copied()).collect()
+}
+
 impl Found {
     /// What a cluster gave. `cluster` is its name in the configuration, and why it is this one.
     pub(super) fn from_answer(
@@ -102,11 +110,12 @@ impl Found {
                     serial: list.serial,
                     time: list.time,
                 };
-                Ok(Self { certificate, provenance, published: Some(texts) })
+                let siblings = Some(all_keys(&list));
+                Ok(Self { certificate, provenance, published: Some(texts), siblings })
             }
             Answer::Served { server, service, certificate } => {
                 let provenance = Provenance::Served { cluster, server, service };
-                Ok(Self { certificate: *certificate, provenance, published: None })
+                Ok(Self { certificate: *certificate, provenance, published: None, siblings: None })
             }
         }
     }

@@ -13,6 +13,7 @@ mod harness;
 mod inspect;
 mod keys;
 mod lint;
+mod reseal;
 mod seal;
 mod set;
 mod trust;

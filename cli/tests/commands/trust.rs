@@ -277,3 +277,34 @@ fn outside_of_a_repository_only_the_files_own_folder_counts() {
     std::fs::remove_dir(repository.scene.path(".git")).unwrap();
     has(&repository.scene.run("seal prod/secret.yaml").fails(2), &["no sealing key is given"]);
 }
+
+/// Whoever may change the rules must not have prod's values sealed for a cluster of their own, even one that is trusted.
+#[test]
+fn a_rule_moves_no_value_from_one_cluster_to_another() {
+    let repository = Repository::trusted();
+    let scene = &repository.scene;
+    scene.file("keys.pem", format!("{}\n{}", key().private, other_key().private));
+    scene.run("seal --in-place prod/secret.yaml").succeeds();
+    let sealed = scene.read("prod/secret.yaml");
+    repository.config(&CONFIG.replace("for: [prod]", "for: [dev]"));
+    let error = scene.run("reseal --key keys.pem prod").fails(1);
+    has(
+        &error,
+        &["none of 1 keys opens it", "a rule of the repository chose the cluster", "nothing was written"],
+    );
+    assert_eq!(scene.read("prod/secret.yaml"), sealed);
+
+    // A bare certificate does not even say which keys are its cluster's.
+    scene.file("dev.pem", &other_key().certificate);
+    let bare = CONFIG.replace("for: [prod]", "for: [dev]").replace("keys: dev.keys", "certificate: dev.pem");
+    repository.config(&bare);
+    std::fs::write(scene.home().join(TRUST), {
+        let fingerprint = &other_key().fingerprint;
+        format!("version: 1\nclusters: {{dev: {{certificate: \"{fingerprint}\"}}}}\n")
+    })
+    .unwrap();
+    has(&scene.run("reseal --key keys.pem prod").fails(1), &["a bare certificate does not say which keys"]);
+    // Who holds the keys may decide it.
+    scene.run("reseal --key keys.pem prod --for dev").succeeds();
+    assert_ne!(scene.read("prod/secret.yaml"), sealed);
+}

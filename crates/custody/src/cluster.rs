@@ -31,6 +31,8 @@ pub struct Loaded {
     pub maker_marks: Vec<MakerMark>,
     /// Keys that are marked as compromised, retired ones too.
     pub compromised: BTreeSet<Fingerprint>,
+    /// Usable keys whose successor is asked for.
+    pub rotation_asked: BTreeSet<Fingerprint>,
     /// Secrets that say they are keys and are none.
     pub left_out: Vec<LeftOut>,
 }
@@ -135,6 +137,9 @@ impl Loaded {
             self.compromised.insert(entry.fingerprint());
         }
         if is_active {
+            if key_secret::is_rotation_asked(&secret.metadata) {
+                self.rotation_asked.insert(entry.fingerprint());
+            }
             self.maker_marks.extend(MakerMark::of(&secret.metadata));
             self.entries.push(entry);
         }
@@ -193,6 +198,22 @@ mod tests {
         assert_eq!(held, ["good", "leaked"]);
         assert_eq!(loaded.compromised, BTreeSet::from(compromised));
         assert_eq!(loaded.left_out, []);
+    }
+
+    #[test]
+    fn a_successor_is_asked_for_by_a_mark_on_a_key_that_is_used() {
+        let marked = |name, label| {
+            let (mut secret, fingerprint) = secret(name, label, false);
+            let mark = (key_secret::ROTATE.to_owned(), String::new());
+            secret.metadata.annotations = Some(BTreeMap::from([mark]));
+            (secret, fingerprint)
+        };
+        let (asked, retired, other) =
+            (marked("asked", "active"), marked("retired", "retired"), secret("other", "active", false));
+        let wanted = BTreeSet::from([asked.1]);
+        let loaded = Loaded::of(vec![Ok(asked.0), Ok(retired.0), Ok(other.0)]);
+        assert_eq!(loaded.rotation_asked, wanted);
+        assert_eq!(loaded.compromised, BTreeSet::new());
     }
 
     #[test]

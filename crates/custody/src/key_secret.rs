@@ -19,6 +19,11 @@ pub const PRIVATE_KEY_ITEM: &str = "tls.key";
 /// that became known (RFC 3339), for people; that it is there is what counts.
 pub const COMPROMISED: &str = "privyseal.dev/compromised";
 
+/// Annotation of a key Secret that asks for a successor: while this key is the one that seals, the leader makes the next
+/// one. Its value is when that was asked (RFC 3339), for people; that it is there is what counts. It may stay: once a
+/// newer key seals it asks for nothing.
+pub const ROTATE: &str = "privyseal.dev/rotate";
+
 /// The Secret that keeps a key pair: named by the API server from `prefix`, labelled active.
 pub fn to_secret(pair: &KeyPair, prefix: &str, namespace: Option<&str>) -> Result<Secret, KeyError> {
     let private = private_key::to_pkcs1_pem(pair.opening_key())?;
@@ -64,7 +69,16 @@ pub fn is_active(metadata: &ObjectMeta) -> bool {
 
 /// Whether the key is marked as compromised.
 pub fn is_compromised(metadata: &ObjectMeta) -> bool {
-    metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(COMPROMISED))
+    is_annotated(metadata, COMPROMISED)
+}
+
+/// Whether a successor of the key is asked for.
+pub fn is_rotation_asked(metadata: &ObjectMeta) -> bool {
+    is_annotated(metadata, ROTATE)
+}
+
+fn is_annotated(metadata: &ObjectMeta, name: &str) -> bool {
+    metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(name))
 }
 
 /// Whether an owner reference names a SealedSecret, of whatever version.

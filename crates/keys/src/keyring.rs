@@ -5,11 +5,14 @@ use jiff::Timestamp;
 use privyseal_envelope::rsa::OpeningKey;
 use privyseal_envelope::{Fingerprint, KeyId};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// One key of a keyring.
+/// One key of a keyring. Keyrings share their keys: a clone is the same key, which is wiped when the last one goes.
+#[derive(Clone)]
 pub struct KeyringEntry {
     source: String,
-    opening_key: OpeningKey,
+    opening_key: Arc<OpeningKey>,
     certificate: Option<Certificate>,
 }
 
@@ -17,12 +20,12 @@ impl KeyringEntry {
     /// A key with its certificate; `source` is the name of the key Secret or file it came from.
     pub fn from_pair(source: impl Into<String>, pair: KeyPair) -> Self {
         let (opening_key, certificate) = pair.into_parts();
-        Self { source: source.into(), opening_key, certificate: Some(certificate) }
+        Self { source: source.into(), opening_key: Arc::new(opening_key), certificate: Some(certificate) }
     }
 
     /// A bare opening key: it opens, and never seals.
     pub fn from_opening_key(source: impl Into<String>, opening_key: OpeningKey) -> Self {
-        Self { source: source.into(), opening_key, certificate: None }
+        Self { source: source.into(), opening_key: Arc::new(opening_key), certificate: None }
     }
 
     /// Where the key came from.
@@ -51,7 +54,7 @@ impl KeyringEntry {
 }
 
 /// Opening keys, newest first. A key that is in it twice is kept once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Keyring {
     entries: Vec<KeyringEntry>,
 }
@@ -62,9 +65,16 @@ impl Keyring {
         entries.sort_by(|a, b| {
             Reverse(a.not_before()).cmp(&Reverse(b.not_before())).then_with(|| a.source.cmp(&b.source))
         });
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         entries.retain(|entry| seen.insert(entry.fingerprint()));
         Self { entries }
+    }
+
+    /// Those of its keys that are named, in the same order.
+    #[must_use]
+    pub fn only(&self, keys: &BTreeSet<Fingerprint>) -> Self {
+        let entries = self.entries.iter().filter(|entry| keys.contains(&entry.fingerprint()));
+        Self { entries: entries.cloned().collect() }
     }
 
     /// The keys, newest first.
@@ -135,6 +145,8 @@ mod tests {
         let hint = keyring.entries()[2].fingerprint().key_id();
         assert_eq!(sources(keyring.candidates(Some(hint))), ["bare", "new", "old"]);
         assert_eq!(sources(keyring.candidates(None)), ["new", "old", "bare"]);
+        let two = [0, 2].map(|index: usize| keyring.entries()[index].fingerprint());
+        assert_eq!(sources(keyring.only(&BTreeSet::from(two)).entries()), ["new", "bare"]);
     }
 
     #[test]

@@ -153,6 +153,12 @@ impl Document {
 /// Empty documents are left out. A `List`, `SecretList` or `SealedSecretList` is replaced by its items. `source` names
 /// the input in errors.
 pub fn read(bytes: &[u8], source: &str) -> Result<Vec<Document>, DocumentError> {
+    read_at_most(bytes, source, Limit::NODES)
+}
+
+/// [`read`] with a lower bound on scalars and collections, for what strangers send: a tree takes up to fifty times the
+/// memory of its text. The error is the same [`Limit::Nodes`], whose text names the usual bound.
+pub fn read_at_most(bytes: &[u8], source: &str, nodes: usize) -> Result<Vec<Document>, DocumentError> {
     let source_name: Arc<str> = source.into();
     let input = Origin { source_name: Arc::clone(&source_name), document: None, item: None };
     if bytes.len() > Limit::INPUT_BYTES {
@@ -165,7 +171,7 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Vec<Document>, DocumentError> 
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         input.error(Position::after(&valid), None, Problem::NotUtf8)
     })?;
-    let (encoding, roots) = parse(text).map_err(|Failure { at, document, problem }| {
+    let (encoding, roots) = parse(text, nodes).map_err(|Failure { at, document, problem }| {
         Origin { source_name: Arc::clone(&source_name), document, item: None }.error(at, None, problem)
     })?;
 
@@ -190,18 +196,18 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Vec<Document>, DocumentError> 
     Ok(documents)
 }
 
-fn parse(text: &str) -> Result<(Encoding, Roots), Failure> {
+fn parse(text: &str, nodes: usize) -> Result<(Encoding, Roots), Failure> {
     let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);
     // `{` begins JSON and YAML in flow style alike; what follows tells.
     let inside = unmarked.trim_ascii_start().strip_prefix('{').map(str::trim_ascii_start);
     if inside.is_some_and(|inside| inside.starts_with(['"', '}'])) {
-        match json::parse(unmarked) {
+        match json::parse(unmarked, nodes) {
             Ok(roots) => return Ok((Encoding::Json, roots)),
             Err(json::NotJson::Within(failure)) => return Err(failure),
             Err(json::NotJson::Between) => {}
         }
     }
-    yaml::parse(text).map(|roots| (Encoding::Yaml, roots))
+    yaml::parse(text, nodes).map(|roots| (Encoding::Yaml, roots))
 }
 
 /// The items of a list, each with a kind and API version; the document itself if it is no list of ours.

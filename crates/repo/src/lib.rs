@@ -19,6 +19,7 @@ mod config;
 mod document;
 mod key_file;
 pub mod lint;
+pub mod report;
 mod trust;
 
 pub use config::{Cluster, ClusterName, Config, KeySource, LintIgnore, Rule, RuleFormat};

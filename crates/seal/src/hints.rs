@@ -6,7 +6,7 @@
 
 use aws_lc_rs::digest;
 use privyseal_envelope::{KeyId, SealedValue};
-use privyseal_manifest::names;
+use privyseal_manifest::{SealedSecret, names};
 use std::collections::BTreeMap;
 
 /// Item name to the key that it is said to be sealed with, and the digest of the value that this was said of.
@@ -29,6 +29,16 @@ impl Hints {
     /// The items that it speaks of, whether or not they are there.
     pub fn items(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    /// Whether an object's annotation says of one of its values another key than the one that opened it.
+    pub fn contradict(sealed: &SealedSecret, opened_with: &BTreeMap<String, KeyId>) -> bool {
+        let hints = Self::read(sealed.metadata.annotations.as_ref());
+        opened_with.iter().any(|(item, key)| {
+            let text = sealed.spec.encrypted_data.get(item);
+            let value = text.and_then(|text| SealedValue::from_base64(text).ok());
+            value.and_then(|value| hints.key_of(item, &value)).is_some_and(|claimed| claimed != *key)
+        })
     }
 
     /// Notes the key of an item's new value.

@@ -2,7 +2,7 @@
 
 use crate::binding::{BindingError, binding_of};
 use crate::hints::Hints;
-use crate::open::{OpenError, open};
+use crate::open::{OpenError, open, sealed_value};
 use privyseal_envelope::rsa::SealingKey;
 use privyseal_envelope::{Fingerprint, Item, SealedValue, classic};
 use privyseal_keys::Keyring;
@@ -12,25 +12,27 @@ use std::collections::BTreeMap;
 /// Values of an object, sealed anew. No plaintext is left in it.
 #[derive(Debug)]
 pub struct Resealed {
-    /// The new sealed values.
+    /// The new sealed values, of the items that were wanted.
     pub values: BTreeMap<Item, SealedValue>,
-    /// What the annotation then says; what it said of other items, and was right, stays.
+    /// What the annotation then says: of all items that were opened what was found, of the others what it said before.
     pub hints: Hints,
-    /// The key that opened each of the old values.
+    /// The key that opened each of the old values, those included that stay as they are.
     pub opened_with: BTreeMap<Item, Fingerprint>,
     /// What opening cost.
     pub private_operations: usize,
 }
 
-/// Opens every item of an object and seals it to `key`, or changes none: see [`open()`] for keys, order and `attempts`.
+/// Opens every item of an object and seals to `key` those that are wanted, as the key that opened them tells; or changes
+/// none, if one does not open. See [`open()`] for keys, order and `attempts`.
 ///
 /// The binding of the new values is that of the old ones, from the object's own metadata: nothing is widened, whatever
-/// the template says. To reseal some items only, give an object that holds just those.
+/// the template says. An object that holds some of the items only is resealed without the others.
 pub fn reseal(
     sealed: &SealedSecret,
     keyring: &Keyring,
     key: &SealingKey,
     attempts: usize,
+    wanted: impl Fn(Fingerprint) -> bool,
 ) -> Result<Resealed, ResealError> {
     let opened = open(sealed, keyring, attempts)?;
     let metadata = &sealed.metadata;
@@ -40,9 +42,16 @@ pub fn reseal(
     let mut hints = Hints::read(annotations);
     let mut values = BTreeMap::new();
     for (item, plaintext) in opened.values {
-        let value = classic::seal(plaintext.expose(), key, &binding).map_err(ResealError::Seal)?;
-        hints.note(item.as_str(), &value, key_id);
-        values.insert(item, value);
+        let opened_with = opened.opened_with[&item];
+        if wanted(opened_with) {
+            let value = classic::seal(plaintext.expose(), key, &binding).map_err(ResealError::Seal)?;
+            hints.note(item.as_str(), &value, key_id);
+            values.insert(item, value);
+        } else if let Ok((item, value)) =
+            sealed_value(item.as_str(), &sealed.spec.encrypted_data[item.as_str()])
+        {
+            hints.note(item.as_str(), &value, opened_with.key_id());
+        }
     }
     Ok(Resealed {
         values,
@@ -119,7 +128,7 @@ mod tests {
 
     fn resealed(sealed: &SealedSecret, ring: &Keyring) -> SealedSecret {
         let mut after = sealed.clone();
-        reseal(sealed, ring, key(ring, 0), 100).unwrap().apply(&mut after);
+        reseal(sealed, ring, key(ring, 0), 100, |_| true).unwrap().apply(&mut after);
         after
     }
 
@@ -128,7 +137,7 @@ mod tests {
         let ring = ring(&["new", "old"]);
         for scope in Scope::ALL {
             let before = sealed(scope, key(&ring, 1));
-            let done = reseal(&before, &ring, key(&ring, 0), 100).unwrap();
+            let done = reseal(&before, &ring, key(&ring, 0), 100, |_| true).unwrap();
             assert_eq!(done.private_operations, 2);
             assert!(done.opened_with.values().all(|with| *with == ring.entries()[1].fingerprint()));
 
@@ -179,7 +188,7 @@ mod tests {
         let before = whole.clone();
         let mut part = whole.clone();
         part.spec.encrypted_data.remove("b");
-        reseal(&part, &ring, key(&ring, 0), 1).unwrap().apply(&mut whole);
+        reseal(&part, &ring, key(&ring, 0), 1, |_| true).unwrap().apply(&mut whole);
         assert_eq!(whole.spec.encrypted_data["b"], before.spec.encrypted_data["b"]);
         assert_ne!(whole.spec.encrypted_data["a"], before.spec.encrypted_data["a"]);
         let hints = Hints::read(whole.metadata.annotations.as_ref());
@@ -188,10 +197,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_wanted_keeps_its_ciphertext_and_gets_a_right_hint() {
+        let ring = ring(&["new", "old", "older"]);
+        let mut object = sealed(Scope::Strict, key(&ring, 1));
+        object
+            .spec
+            .encrypted_data
+            .insert("b".into(), sealed(Scope::Strict, key(&ring, 2)).spec.encrypted_data["b"].clone());
+        let older = ring.entries()[2].fingerprint();
+        let done = reseal(&object, &ring, key(&ring, 0), 10, |opened_with| opened_with == older).unwrap();
+        assert_eq!(done.values.keys().map(Item::as_str).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(done.opened_with["a"], ring.entries()[1].fingerprint());
+        let before = object.clone();
+        done.apply(&mut object);
+        assert_eq!(object.spec.encrypted_data["a"], before.spec.encrypted_data["a"]);
+        let hints = Hints::read(object.metadata.annotations.as_ref());
+        for (item, index) in [("a", 1), ("b", 0)] {
+            let value = SealedValue::from_base64(&object.spec.encrypted_data[item]).unwrap();
+            assert_eq!(hints.key_of(item, &value), Some(ring.entries()[index].fingerprint().key_id()));
+        }
+    }
+
+    #[test]
     fn one_that_does_not_open_and_too_few_attempts_reseal_nothing() {
         let ring = ring(&["k"]);
         let mut object = sealed(Scope::Strict, key(&ring, 0));
-        let failure = |object: &SealedSecret, attempts| match reseal(object, &ring, key(&ring, 0), attempts) {
+        let failure = |object: &SealedSecret, attempts| match reseal(
+            object,
+            &ring,
+            key(&ring, 0),
+            attempts,
+            |_| true,
+        ) {
             Err(ResealError::Open(OpenError::Items { failures, .. })) => failures[0].failure,
             _ => panic!(),
         };
@@ -199,7 +236,7 @@ mod tests {
         object.metadata.name = Some("other".into());
         assert_eq!(failure(&object, 10), ItemFailure::NoKeyOpens { tried: 1 });
         object.metadata.name = None;
-        let nameless = reseal(&object, &ring, key(&ring, 0), 10).unwrap_err();
+        let nameless = reseal(&object, &ring, key(&ring, 0), 10, |_| true).unwrap_err();
         assert_eq!(nameless, ResealError::from(BindingError::NoName));
     }
 }

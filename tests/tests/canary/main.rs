@@ -12,7 +12,8 @@ use privyseal_tests::objects::{self, sealed_secrets, wait_for_condition, wait_fo
 use privyseal_tests::sealing::Sealer;
 use privyseal_tests::{ControlPlane, Controller, ControllerOptions, Release, ReleaseOptions};
 use search::{Canaries, Channels};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const VALUE: &str = "CANARY-hunter2-b7f1c9";
 const CHANGED: &str = "CANARY-changed-by-hand-41d0";
@@ -31,7 +32,7 @@ async fn nothing_leaks_by_any_channel() {
     let sealer = Sealer::of(&controller).await;
     let namespace = control_plane.namespace("canary").await;
 
-    everything_that_can_go_wrong(&client, &sealer, &namespace).await;
+    let posted = everything_that_can_go_wrong(&client, &sealer, &namespace).await;
     // Once more from the start, without markers to believe.
     controller.kill();
     controller.start_again().await;
@@ -42,21 +43,22 @@ async fn nothing_leaks_by_any_channel() {
     for key in private_keys(&client, release.namespace()).await {
         canaries.add_private_key(&key);
     }
-    let channels = collect(&client, &controller, release.namespace(), &namespace).await;
+    let channels = collect(&client, &controller, release.namespace(), &namespace, &posted).await;
     assert_eq!(canaries.find(&channels), Vec::<String>::new());
     assert!(channels.len() >= 6, "{:?}", channels.names());
 
     // The proof that the search would have found it: leak it on purpose.
     canaries.prove(&channels);
     leak_on_purpose(&client, &namespace).await;
-    let leaked = collect(&client, &controller, release.namespace(), &namespace).await;
+    let leaked = collect(&client, &controller, release.namespace(), &namespace, &posted).await;
     let found = canaries.find(&leaked).join("\n");
     for channel in ["SealedSecrets", "events", "ConfigMaps"] {
         assert!(found.contains(channel), "{channel} is not searched:\n{found}");
     }
 }
 
-async fn everything_that_can_go_wrong(client: &Client, sealer: &Sealer, namespace: &str) {
+/// Gives the objects that it applied, and a Secret in the clear: somebody posts that by mistake.
+async fn everything_that_can_go_wrong(client: &Client, sealer: &Sealer, namespace: &str) -> Vec<Value> {
     let seal = |name: &str| sealer.seal(namespace, name, &[("password", VALUE), ("other", VALUE)], &[]);
     let good = sealer.seal(namespace, "good", &[("password", VALUE)], &[]);
     objects::apply(client, None, &good).await;
@@ -75,9 +77,12 @@ async fn everything_that_can_go_wrong(client: &Client, sealer: &Sealer, namespac
     let mut refused = seal("refused");
     refused["spec"]["template"]["type"] = json!("bootstrap.kubernetes.io/token");
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let theirs = json!({"metadata": {"name": "foreign"}, "stringData": {"a": VALUE}});
-    api.create(&PostParams::default(), &serde_json::from_value(theirs).unwrap()).await.unwrap();
-    for object in [&moved, &damaged, &templated, &typed, &labelled, &refused, &seal("foreign")] {
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "foreign"}, "stringData": {"a": VALUE},
+    });
+    api.create(&PostParams::default(), &serde_json::from_value(theirs.clone()).unwrap()).await.unwrap();
+    let objects = [moved, damaged, templated, typed, labelled, refused, seal("foreign")];
+    for object in &objects {
         objects::apply(client, None, object).await;
         let name = object["metadata"]["name"].as_str().unwrap();
         wait_for_condition(client, namespace, name, "Stalled", "True").await;
@@ -86,6 +91,7 @@ async fn everything_that_can_go_wrong(client: &Client, sealer: &Sealer, namespac
     let by_hand = Patch::Merge(json!({"stringData": {"password": CHANGED, "foreign": CHANGED}}));
     api.patch("good", &PatchParams::default(), &by_hand).await.unwrap();
     wait_for_secret(client, namespace, "good", &[("password", VALUE.as_bytes())]).await;
+    objects.into_iter().chain([good, theirs]).collect()
 }
 
 async fn private_keys(client: &Client, namespace: &str) -> Vec<Vec<u8>> {
@@ -104,8 +110,24 @@ async fn private_keys(client: &Client, namespace: &str) -> Vec<Vec<u8>> {
 }
 
 /// Everything that somebody without a right to Secrets may come to read.
-async fn collect(client: &Client, controller: &Controller, own: &str, namespace: &str) -> Channels {
+async fn collect(
+    client: &Client,
+    controller: &Controller,
+    own: &str,
+    namespace: &str,
+    posted: &[Value],
+) -> Channels {
     let mut channels = Channels::default();
+    // Before the log is read.
+    let mut answered = BTreeSet::new();
+    for path in ["/v1/verify", "/v1/rotate"] {
+        for object in posted {
+            let answer = controller.request(http::Method::POST, path, object.to_string().into_bytes()).await;
+            answered.insert(answer.status);
+            channels.add(&format!("http {path}"), format!("{:?} {}", answer.headers, answer.text()));
+        }
+    }
+    assert_eq!(answered, BTreeSet::from([200, 400, 409]));
     channels.add("log", controller.logs());
     channels.add("metrics", controller.metrics().await.text().to_owned());
     for path in ["/healthz", "/readyz", "/v1/cert.pem", "/nothing"] {

@@ -5,6 +5,7 @@
 mod future;
 mod marks;
 mod replicas;
+mod request;
 mod ring;
 mod two_releases;
 

@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 
 const PUBLISHED: &str = "privyseal-sealing-keys";
 
-struct Place {
+pub(crate) struct Place {
     maps: Api<ConfigMap>,
-    secrets: Api<Secret>,
+    pub(crate) secrets: Api<Secret>,
     events: Api<Event>,
 }
 
 impl Place {
-    fn new(client: &Client, namespace: &str) -> Self {
+    pub(crate) fn new(client: &Client, namespace: &str) -> Self {
         Self {
             maps: Api::namespaced(client.clone(), namespace),
             secrets: Api::namespaced(client.clone(), namespace),
@@ -30,7 +30,7 @@ impl Place {
     }
 
     /// Waits until status and list of the published ConfigMap are as wanted; gives both.
-    async fn published(&self, wanted: impl Fn(&Value, &Value) -> bool) -> (Value, Value) {
+    pub(crate) async fn published(&self, wanted: impl Fn(&Value, &Value) -> bool) -> (Value, Value) {
         eventually(PATIENCE, async || {
             let map = self.maps.get_opt(PUBLISHED).await.map_err(|error| error.to_string())?;
             let data = map.and_then(|map| map.data).ok_or("no ConfigMap")?;
@@ -55,7 +55,7 @@ impl Place {
         self.secrets.patch(secret, &PatchParams::default(), &Patch::Merge(mark)).await.unwrap();
     }
 
-    async fn drop_list(&self) {
+    pub(crate) async fn drop_list(&self) {
         self.maps.delete(PUBLISHED, &Default::default()).await.unwrap();
     }
 }

@@ -65,7 +65,8 @@ fn rights(objects: &[Value], release: &str) -> Vec<Right> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let is_role = matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"));
         // What others may do with us is not ours.
-        if !is_role || name.contains("proxier") || name.contains("published") {
+        let is_for_others = ["proxier", "published", "resealer"].iter().any(|role| name.contains(role));
+        if !is_role || is_for_others {
             continue;
         }
         for (rule, content) in object["rules"].as_array().unwrap().iter().enumerate() {

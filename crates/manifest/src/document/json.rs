@@ -14,9 +14,11 @@ pub(super) enum NotJson {
     Within(Failure),
 }
 
-/// The trees of one or more objects, one after the other, with white space or `---` between them.
-pub(super) fn parse(text: &str) -> Result<Roots, NotJson> {
-    let mut reader = Reader { text, offset: 0, counted: 0, place: Position::START, nodes: 0, depth: 0 };
+/// The trees of one or more objects, one after the other, with white space or `---` between them; of so many nodes at
+/// most.
+pub(super) fn parse(text: &str, max_nodes: usize) -> Result<Roots, NotJson> {
+    let mut reader =
+        Reader { text, offset: 0, counted: 0, place: Position::START, max_nodes, nodes: 0, depth: 0 };
     let mut roots = Vec::new();
     loop {
         reader.skip_blanks();
@@ -41,6 +43,7 @@ struct Reader<'t> {
     offset: usize,
     counted: usize,
     place: Position,
+    max_nodes: usize,
     nodes: usize,
     depth: usize,
 }
@@ -88,7 +91,7 @@ impl<'t> Reader<'t> {
         self.skip_blanks();
         let at = self.position();
         self.nodes += 1;
-        if self.nodes > Limit::NODES {
+        if self.nodes > self.max_nodes {
             return Err(Problem::Limit(Limit::Nodes));
         }
         let kind = match self.peek() {

@@ -8,8 +8,8 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, StrInput, Tag};
 use std::collections::{BTreeMap, HashMap};
 use zeroize::Zeroizing;
 
-/// The trees of all documents that are not empty.
-pub(super) fn parse(text: &str) -> Result<Roots, Failure> {
+/// The trees of all documents that are not empty, of so many nodes at most.
+pub(super) fn parse(text: &str, max_nodes: usize) -> Result<Roots, Failure> {
     if let Some(offset) = text.find(OTHER_BREAKS) {
         let problem = syntax("a raw U+0085, U+2028 or U+2029; write it as \\N, \\L or \\P in double quotes");
         return Err(Failure { at: Position::after(&text[..offset]), document: None, problem });
@@ -20,8 +20,15 @@ pub(super) fn parse(text: &str) -> Result<Roots, Failure> {
         block_nesting_limit: Limit::DEPTH,
     };
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut builder =
-        Builder { parser, anchors: BTreeMap::new(), nodes: 0, alias_nodes: 0, alias_bytes: 0, depth: 0 };
+    let mut builder = Builder {
+        parser,
+        anchors: BTreeMap::new(),
+        max_nodes,
+        nodes: 0,
+        alias_nodes: 0,
+        alias_bytes: 0,
+        depth: 0,
+    };
     let mut roots = Vec::new();
     let fail = |(at, problem), roots: &Roots| Failure { at, document: Some(roots.len() + 1), problem };
     loop {
@@ -47,6 +54,7 @@ const OTHER_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,
     anchors: BTreeMap<usize, Node>,
+    max_nodes: usize,
     nodes: usize,
     alias_nodes: usize,
     alias_bytes: usize,
@@ -69,7 +77,7 @@ impl<'t> Builder<'t> {
 
     fn node(&mut self, event: Event<'t>, at: Position) -> Result<Node, Error> {
         self.nodes += 1;
-        if self.nodes > Limit::NODES {
+        if self.nodes > self.max_nodes {
             return Err((at, Problem::Limit(Limit::Nodes)));
         }
         let (anchor, kind) = match event {

@@ -1,7 +1,9 @@
 //! What is read from files: streams, lists, encodings, bounds, and what is wrong with broken ones.
 
 use privyseal_envelope::DecodeError;
-use privyseal_manifest::{Document, DocumentError, Encoding, Found, Limit, Position, Problem, Secret, read};
+use privyseal_manifest::{
+    Document, DocumentError, Encoding, Found, Limit, Position, Problem, Secret, read, read_at_most,
+};
 
 pub(crate) fn secrets(text: impl AsRef<[u8]>) -> Result<Vec<Secret>, DocumentError> {
     read(text.as_ref(), "in.yaml")?.into_iter().map(Document::into_secret).collect()
@@ -302,6 +304,16 @@ fn duplicate_keys_are_refused_everywhere() {
         ("{\"a\": [{\"ä\": 1, \"ä\": 2}]}\n", 1, 17, duplicate(1, 9)),
     ] {
         assert_eq!(error(text), (line, column, None, problem), "{text}");
+    }
+}
+
+#[test]
+fn a_lower_bound_on_nodes_holds_in_yaml_and_json() {
+    // A mapping, a list and its three numbers; in YAML the key counts as well.
+    for text in ["a: [1, 2, 3]\n", "{\"a\": [1, 2, 3]}"] {
+        assert!(read_at_most(text.as_bytes(), "x", 6).is_ok(), "{text}");
+        let error = read_at_most(text.as_bytes(), "x", 4).err().unwrap();
+        assert_eq!(*error.problem(), Problem::Limit(Limit::Nodes), "{text}");
     }
 }
 

@@ -1,0 +1,135 @@
+//! The controller's own endpoints, through the API server's proxy of its Service: whoever has the right to reach them
+//! can have values verified and resealed, and sees no plaintext.
+
+use super::Session;
+use crate::error::{CommandError, Shown};
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use kube::api::ListParams;
+use privyseal_envelope::{KeyId, Name};
+use privyseal_manifest::{Document, SealedSecret};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The controller of a cluster, found.
+pub(crate) struct Controller<'a> {
+    session: &'a Session,
+    /// `NAMESPACE/NAME` of the Service.
+    service: String,
+    proxy: String,
+}
+
+/// Which key opens each item.
+pub(crate) type OpenedWith = BTreeMap<String, KeyId>;
+
+/// What the controller says of an object.
+pub(crate) enum Verdict {
+    /// All its items open.
+    Opens(OpenedWith),
+    /// One of them does not. Which, and why, it tells nobody.
+    DoesNotOpen,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VerifyAnswer {
+    opened_with: BTreeMap<String, String>,
+}
+
+impl Session {
+    /// Finds the controller's Service: the one that is named, else by what our chart labels it with, else by the name
+    /// that `kubeseal` takes.
+    pub(crate) async fn controller(&self) -> Result<Controller<'_>, CommandError> {
+        let namespace = self.namespace();
+        let services = Api::<Service>::namespaced(self.client.clone(), namespace);
+        let name = match &self.connection.controller_name {
+            Some(name) => name.as_str().to_owned(),
+            None => self.labelled_service(&services).await.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+        };
+        let service = format!("{namespace}/{name}");
+        let what = format!("the Service {service}");
+        let found = services.get(&name).await.map_err(|error| {
+            self.error(&what, &error)
+                .hint("name the controller with --controller-namespace and --controller-name")
+        })?;
+        let port = found.spec.and_then(|spec| spec.ports?.into_iter().next()?.name).unwrap_or_default();
+        let proxy = format!("/api/v1/namespaces/{namespace}/services/http:{name}:{port}/proxy");
+        Ok(Controller { session: self, service, proxy })
+    }
+
+    /// Nothing if it may not be looked for.
+    async fn labelled_service(&self, services: &Api<Service>) -> Option<String> {
+        let labels = ListParams::default()
+            .labels("app.kubernetes.io/name=privyseal,app.kubernetes.io/component!=metrics");
+        let found = services.list(&labels).await.ok()?;
+        let name = found.items.into_iter().next()?.metadata.name?;
+        Name::parse(&name).ok().map(|name| name.as_str().to_owned())
+    }
+}
+
+impl Controller<'_> {
+    /// The Service's name.
+    pub(crate) fn service_name(&self) -> &str {
+        self.service.split_once('/').map_or("", |(_, name)| name)
+    }
+
+    /// Asks whether an object opens, and with which keys.
+    pub(crate) async fn verify(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
+        let Some(text) = self.post("/v1/verify", object).await? else { return Ok(Verdict::DoesNotOpen) };
+        // The peer's says no more than that it opens.
+        let answer: VerifyAnswer = serde_json::from_str(&text).map_err(|_| self.odd_answer())?;
+        let keys = answer.opened_with.into_iter().map(|(item, key)| Some((item, key.parse().ok()?)));
+        keys.collect::<Option<_>>().map(Verdict::Opens).ok_or_else(|| self.odd_answer())
+    }
+
+    /// Has all values of an object sealed to the newest key. None if it does not open.
+    pub(crate) async fn rotate(&self, object: &SealedSecret) -> Result<Option<SealedSecret>, CommandError> {
+        let Some(text) = self.post("/v1/rotate", object).await? else { return Ok(None) };
+        let mut documents =
+            privyseal_manifest::read(text.as_bytes(), "controller").map_err(|_| self.odd_answer())?;
+        let document = documents.pop().ok_or_else(|| self.odd_answer())?;
+        Document::into_sealed_secret(document).map(Some).map_err(|_| self.odd_answer())
+    }
+
+    /// None if the object does not open. A controller that has too much to do is asked again.
+    async fn post(&self, path: &str, object: &SealedSecret) -> Result<Option<String>, CommandError> {
+        let body = serde_json::to_vec(object).map_err(|_| self.odd_answer())?;
+        let what = format!("the Service {}, {path}", self.service);
+        let mut wait = FIRST_WAIT;
+        loop {
+            let request = http::Request::post(format!("{}{path}", self.proxy))
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(body.clone())
+                .map_err(|error| self.session.error(&what, &kube::Error::HttpError(error)))?;
+            match self.session.client.request_text(request).await {
+                Ok(text) => return Ok(Some(text)),
+                Err(kube::Error::Api(status)) if status.code == 409 => return Ok(None),
+                Err(kube::Error::Api(status)) if matches!(status.code, 429 | 503) && wait <= LAST_WAIT => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    return Err(self.session.error(&what, &kube::Error::Api(status)).hint(
+                        "it takes the right to `create` services/proxy of the controller's Service: the chart's \
+                         `rbac.resealer.subjects`",
+                    ));
+                }
+                Err(error) => return Err(self.session.error(&what, &error)),
+            }
+        }
+    }
+
+    fn odd_answer(&self) -> CommandError {
+        CommandError::failed(format!(
+            "the Service {}: the answer is not one of our controller",
+            Shown(&self.service)
+        ))
+        .hint("the controller of sealed-secrets says less: reseal with --key, or with our controller")
+    }
+}
+
+/// What the peer's manifests call it.
+const DEFAULT_NAME: &str = "sealed-secrets-controller";
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LAST_WAIT: Duration = Duration::from_secs(10);

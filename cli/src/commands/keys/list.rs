@@ -1,0 +1,71 @@
+//! `privyseal keys list`
+
+use super::KeyFormat;
+use crate::cluster::ClusterKey;
+use crate::error::{CommandError, Shown};
+use crate::key_source::ClusterOptions;
+use crate::output::to_stdout;
+use serde_json::json;
+
+/// List the keys of a cluster, and what each does
+///
+/// Newest first: the one that seals, those that open only, those that leaked, those that are retired. It takes the right
+/// to read the Secrets of the controller's namespace; without it the published keys are shown. No private key is kept or
+/// shown.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  privyseal keys list --context prod")]
+pub(super) struct Args {
+    /// How to write the list
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
+    output: KeyFormat,
+
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    let keys = args.cluster.connection()?.session(async |session| session.keys().await)?;
+    let text = match args.output {
+        KeyFormat::Text => table(&keys),
+        KeyFormat::Json => {
+            let keys: Vec<_> = keys.iter().map(as_json).collect();
+            let text =
+                serde_json::to_string_pretty(&json!({ "keys": keys })).map_err(CommandError::failed)?;
+            text + "\n"
+        }
+    };
+    to_stdout(text.as_bytes())
+}
+
+fn table(keys: &[ClusterKey]) -> String {
+    let mut text = format!("{:16}  {:12}  {:20}  {:20}  SECRET\n", "KEY", "STATE", "FROM", "UNTIL");
+    for key in keys {
+        let secret = key.secret.as_ref().map_or("-", |secret| &secret.name);
+        let marked = key.secret.as_ref().is_some_and(|secret| secret.compromised);
+        let note =
+            if marked && key.state == crate::cluster::KeyState::Retired { " (compromised)" } else { "" };
+        text += &format!(
+            "{}  {:12}  {:20}  {:20}  {}{note}\n",
+            key.key_id(),
+            key.state,
+            key.certificate.not_before().to_string(),
+            key.certificate.not_after().to_string(),
+            Shown(secret)
+        );
+    }
+    text
+}
+
+fn as_json(key: &ClusterKey) -> serde_json::Value {
+    json!({
+        "keyId": key.key_id().to_string(),
+        "fingerprint": key.fingerprint().to_string(),
+        "state": key.state,
+        "compromised": key.secret.as_ref().is_some_and(|secret| secret.compromised),
+        "secret": key.secret.as_ref().map(|secret| &secret.name),
+        "notBefore": key.certificate.not_before().to_string(),
+        "notAfter": key.certificate.not_after().to_string(),
+    })
+}

@@ -1,0 +1,109 @@
+//! `privyseal keys report`
+
+use super::evidence::{Evidence, gather};
+use super::{KeyFormat, history};
+use crate::cluster::ClusterKey;
+use crate::error::{CommandError, Shown};
+use crate::key_source::ClusterOptions;
+use crate::output::to_stdout;
+use crate::speech;
+use privyseal_envelope::KeyId;
+use privyseal_repo::report::{Knowledge, Report};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Say which keys are still needed, in the cluster and in Git
+///
+/// Joins what the controller has opened with which key with the Git trees that are given. A value is `opened` with a key
+/// if the controller says so, in the status of the object or when it is asked about the value in Git, or if a key of
+/// --with-key opens it. What nobody is known to have opened is `unknown`, and counts as needing every key; what an
+/// annotation says of it is a claim.
+///
+/// With --compromised the whole history of the trees is searched for values that were ever sealed with a key that leaked.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  privyseal keys report . --context prod
+  privyseal keys report ~/fleet --for prod -o json
+  privyseal keys report . --compromised 0123456789abcdef --context prod")]
+pub(super) struct Args {
+    /// Git trees: files and folders
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// List the values that this key opened, ever, in all of the trees' history: they have to be changed at their source
+    #[arg(long, value_name = "KEY", requires = "paths")]
+    compromised: Option<KeyId>,
+
+    /// Opening keys, to try values here instead of asking the controller
+    #[arg(long, value_name = "FILE")]
+    with_key: Vec<PathBuf>,
+
+    /// How to write the report
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
+    output: KeyFormat,
+
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    if let Some(key) = args.compromised {
+        return history::run(&args.paths, key, &args.with_key, args.output);
+    }
+    let connection = args.cluster.connection()?;
+    let evidence = Evidence::read(&args.paths, &args.with_key, &args.cluster)?;
+    let (keys, report) =
+        connection.session(async |session| Ok((session.keys().await?, gather(session, evidence).await?)))?;
+    match args.output {
+        KeyFormat::Text => to_stdout(text(&keys, &report).as_bytes())?,
+        KeyFormat::Json => to_stdout(as_json(&keys, &report)?.as_bytes())?,
+    }
+    if args.paths.is_empty() {
+        speech::warning("no Git tree is given: what is committed and not applied is not in the report");
+    }
+    Ok(())
+}
+
+fn text(keys: &[ClusterKey], report: &Report) -> String {
+    let mut counts = report.by_key();
+    let mut text = format!("{:16}  {:12}  {:>8}  {:>8}\n", "KEY", "STATE", "OPENED", "CLAIMED");
+    for key in keys {
+        let count = counts.remove(&key.key_id()).unwrap_or_default();
+        text += &format!("{}  {:12}  {:>8}  {:>8}\n", key.key_id(), key.state, count.opened, count.claimed);
+    }
+    for (key, count) in counts {
+        text += &format!("{key}  {:12}  {:>8}  {:>8}\n", "not here", count.opened, count.claimed);
+    }
+    let unknown: Vec<_> = report.unknown().collect();
+    text += &format!("\n{} values, {} of them unknown\n", report.values.len(), unknown.len());
+    for value in unknown {
+        let (place, object, item) = (Shown(&value.place), Shown(&value.object), Shown(&value.item));
+        let claimed = match &value.knowledge {
+            Knowledge::Unknown { claimed: Some(key), why } => format!("{why}; claims key {key}"),
+            Knowledge::Unknown { claimed: None, why } => (*why).to_owned(),
+            Knowledge::Opened(_) => String::new(),
+        };
+        text += &format!("{place}: {object}: {item}: {claimed}\n");
+    }
+    for place in &report.unreadable {
+        text += &format!("{}\n", Shown(place));
+    }
+    text
+}
+
+fn as_json(keys: &[ClusterKey], report: &Report) -> Result<String, CommandError> {
+    let counts = report.by_key();
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let count = counts.get(&key.key_id()).copied().unwrap_or_default();
+            json!({
+                "keyId": key.key_id().to_string(), "fingerprint": key.fingerprint().to_string(),
+                "state": key.state, "opened": count.opened, "claimed": count.claimed,
+            })
+        })
+        .collect();
+    let all = json!({"keys": keys, "values": report.values, "unreadable": report.unreadable});
+    Ok(serde_json::to_string_pretty(&all).map_err(CommandError::failed)? + "\n")
+}

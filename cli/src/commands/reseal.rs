@@ -1,0 +1,224 @@
+//! `privyseal reseal`
+//!
+//! ```text
+//!   paths ──SealedTree──▶ jobs ──keyring (all cores) │ controller──▶ Resealed ──edit──▶ Staged ──▶ renames
+//!             KeyOptions ──▶ Destination ┘                                  └──▶ report
+//! ```
+//!
+//! Nothing is written before everything is computed and staged. What the controller opens it opens with its own keys
+//! and seals to its own; with keys at hand, a rule of the repository alone moves no value from one cluster to another.
+
+mod controller;
+mod destination;
+mod keys;
+mod report;
+
+use crate::error::{CommandError, Shown};
+use crate::interrupt;
+use crate::key_files;
+use crate::key_source::KeyOptions;
+use crate::output::{Content, Staged};
+use crate::progress::Progress;
+use crate::sealed_tree::{SealedTree, SealedTreeFile};
+use clap::ValueEnum;
+use destination::Destinations;
+use jiff::Timestamp;
+use privyseal_envelope::KeyId;
+use privyseal_manifest::SealedSecret;
+use privyseal_manifest::edit::{self, Edit};
+use privyseal_seal::hints::Hints;
+use rayon::prelude::*;
+use report::Report;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Seal whole trees to the newest key, in place
+///
+/// Every value that an older key opens is sealed anew to the newest sealing key of its cluster, under the same scope,
+/// namespace and name. Every other byte of the files stays as it was.
+///
+/// With --key the values are opened here, on all cores. Without it the controller of the cluster does it, and no
+/// plaintext leaves the cluster: that takes the right to `create` services/proxy of its Service.
+///
+/// All results are computed and staged before the first file is replaced. Whatever stops it, every file is whole, and a
+/// second run finishes the work. Folders are walked as Git sees them: what .gitignore ignores is left out, and links are
+/// not followed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  privyseal reseal .
+  privyseal reseal clusters/prod --key backup.pem --dry-run
+  privyseal reseal . --for prod --only-key 0123456789abcdef")]
+pub(super) struct Args {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Opening keys, to open the values here instead of in the cluster
+    #[arg(long, value_name = "PATH")]
+    key: Vec<PathBuf>,
+
+    /// Only values that this key opens
+    #[arg(long, value_name = "KEYID")]
+    only_key: Option<KeyId>,
+
+    /// Write what can be resealed, in spite of what cannot; the exit status still says so
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Write nothing; report what would be done
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The form of the report
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
+    output: ReportFormat,
+
+    #[command(flatten)]
+    destination: KeyOptions,
+}
+
+/// How the report is written.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+}
+
+/// One SealedSecret that is to be looked at.
+struct Job<'a> {
+    file: &'a SealedTreeFile,
+    /// Which of the file's objects.
+    index: usize,
+    /// Which of the destinations.
+    destination: usize,
+}
+
+/// What is to become of one SealedSecret.
+struct Outcome {
+    /// The new sealed values, by item; none where all may stay.
+    values: BTreeMap<String, String>,
+    /// The key that opened each of the old ones.
+    opened_with: BTreeMap<String, KeyId>,
+    /// The annotation that then holds.
+    hints: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    interrupt::watch();
+    let now = Timestamp::now();
+    let tree = SealedTree::read(&args.paths);
+    let mut errors = tree.unreadable;
+    let mut destinations = Destinations::new(&args.destination, now, args.key.is_empty());
+    let mut jobs = Vec::new();
+    for file in &tree.files {
+        match destinations.of(&file.path) {
+            Ok(destination) => {
+                jobs.extend((0..file.objects.len()).map(|index| Job { file, index, destination }));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    let destinations = destinations.into_all();
+    interrupt::check()?;
+
+    let progress = Progress::new(jobs.len(), "resealing");
+    let outcomes = if args.key.is_empty() {
+        controller::reseal(&jobs, &destinations, args.only_key, &progress)?
+    } else {
+        keys::reseal(&jobs, &destinations, &key_files::load(&args.key)?, args.only_key, &progress)
+    };
+    drop(progress);
+    interrupt::check()?;
+
+    let mut done = Vec::new();
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        match outcome {
+            Ok(outcome) => done.push((job, outcome)),
+            Err(error) => errors.push(error),
+        }
+    }
+    let staged = stage(&done, args.dry_run, &mut errors);
+    let failed = !errors.is_empty();
+    if failed && !args.keep_going {
+        errors.push(
+            CommandError::failed("nothing was written").hint("--keep-going writes what can be resealed"),
+        );
+        return CommandError::all(errors);
+    }
+    interrupt::check()?;
+    Staged::commit_all(staged)?;
+
+    let report = Report::of(&done, &destinations);
+    report.announce(args.dry_run);
+    match args.output {
+        ReportFormat::Text => report.write_text()?,
+        ReportFormat::Json => report.write_json(&errors)?,
+    }
+    CommandError::all(errors)
+}
+
+impl Job<'_> {
+    fn object(&self) -> &SealedSecret {
+        &self.file.objects[self.index].1.object
+    }
+
+    /// An error that says which object of which file it is about.
+    fn message(&self, what: impl std::fmt::Display) -> String {
+        let sealed = &self.file.objects[self.index].1;
+        sealed.message(format_args!("{}: {what}", name_of(&sealed.object)))
+    }
+}
+
+/// As people name an object.
+pub(super) fn name_of(object: &SealedSecret) -> String {
+    let part = |text: &Option<String>| Shown(text.as_deref().unwrap_or("(none)")).to_string();
+    match &object.metadata.namespace {
+        Some(_) => format!("{}/{}", part(&object.metadata.namespace), part(&object.metadata.name)),
+        None => part(&object.metadata.name),
+    }
+}
+
+/// The files that change, written beside their places.
+fn stage(done: &[(&Job<'_>, Outcome)], dry_run: bool, errors: &mut Vec<CommandError>) -> Vec<Staged> {
+    let changed = done.iter().filter(|(job, outcome)| outcome.changes(job.object()));
+    let mut files: BTreeMap<&std::path::Path, (&SealedTreeFile, Vec<Edit>)> = BTreeMap::new();
+    for (job, outcome) in changed {
+        let (_, edits) = files.entry(&job.file.path).or_insert_with(|| (job.file, Vec::new()));
+        edits.push(outcome.edit(job));
+    }
+    let results: Vec<_> = files
+        .into_par_iter()
+        .map(|(_, (file, edits))| {
+            let name = file.path.to_string_lossy();
+            let edited = edit::apply(&file.bytes, &name, &edits)?;
+            if dry_run {
+                return Ok(None);
+            }
+            let staged = Staged::new(&file.path, edited.as_str().as_bytes(), Content::Public)?;
+            file.check_unchanged()?;
+            Ok(Some(staged))
+        })
+        .collect();
+    let mut staged = Vec::new();
+    for result in results {
+        match result {
+            Ok(file) => staged.extend(file),
+            Err(error) => errors.push(error),
+        }
+    }
+    staged
+}
+
+impl Outcome {
+    /// Nothing is written for the annotation alone, unless it is wrong about a value.
+    fn changes(&self, object: &SealedSecret) -> bool {
+        !self.values.is_empty() || Hints::contradict(object, &self.opened_with)
+    }
+
+    fn edit(&self, job: &Job<'_>) -> Edit {
+        let edit = Edit::of(job.file.objects[job.index].0);
+        let edit = self.values.iter().fold(edit, |edit, (item, value)| edit.set_item(item, value.clone()));
+        edit.sealed_with(self.hints.clone())
+    }
+}

@@ -1,0 +1,100 @@
+//! The SealedSecrets of a tree, for commands that work on all of them.
+
+use crate::documents::Located;
+use crate::error::{CommandError, Shown};
+use crate::input::Source;
+use crate::sealed_file::sealed_objects;
+use crate::tree::{self, TreeFile};
+use privyseal_manifest::names::SEALED_SECRET_KIND;
+use privyseal_manifest::{DocumentId, SealedSecret};
+use rayon::prelude::*;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// What a tree holds.
+pub(crate) struct SealedTree {
+    /// Files with SealedSecrets.
+    pub(crate) files: Vec<SealedTreeFile>,
+    /// Files that say they hold a SealedSecret, and cannot be read as such; and what cannot be read at all.
+    pub(crate) unreadable: Vec<CommandError>,
+}
+
+/// A file with SealedSecrets.
+pub(crate) struct SealedTreeFile {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// What it holds.
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// Its SealedSecrets, in order.
+    pub(crate) objects: Vec<(DocumentId, Located<SealedSecret>)>,
+}
+
+impl SealedTree {
+    /// Reads all files below the paths that may hold a SealedSecret.
+    pub(crate) fn read(paths: &[PathBuf]) -> Self {
+        let (files, mut unreadable) = tree::walk(paths);
+        let results: Vec<_> = files.par_iter().filter_map(|file| read(file).transpose()).collect();
+        let mut files = Vec::new();
+        for result in results {
+            match result {
+                Ok(file) => files.push(file),
+                Err(error) => unreadable.push(error),
+            }
+        }
+        Self { files, unreadable }
+    }
+
+    /// How many SealedSecrets there are.
+    pub(crate) fn objects(&self) -> usize {
+        self.files.iter().map(|file| file.objects.len()).sum()
+    }
+}
+
+impl SealedTreeFile {
+    /// Somebody else's change is not overwritten.
+    pub(crate) fn check_unchanged(&self) -> Result<(), CommandError> {
+        match *Source::File(self.path.clone()).read()? == *self.bytes {
+            true => Ok(()),
+            false => Err(CommandError::failed(format!(
+                "{}: it changed while it was worked on",
+                Shown(&self.path.to_string_lossy())
+            ))
+            .hint("run the command again")),
+        }
+    }
+}
+
+/// Nothing if there is no SealedSecret in it.
+fn read(file: &TreeFile) -> Result<Option<SealedTreeFile>, CommandError> {
+    if !file.may_hold_manifests() {
+        return Ok(None);
+    }
+    let bytes = file.read()?;
+    // Most files of a tree hold something else, which is nobody's business here, well-formed or not.
+    if !holds(&bytes, SEALED_SECRET_KIND.as_bytes()) || !holds(&bytes, b"encryptedData") {
+        return match file.named {
+            true => {
+                Err(CommandError::input(format!("{}: there is no SealedSecret in it", Shown(&file.name()))))
+            }
+            false => Ok(None),
+        };
+    }
+    let objects = sealed_objects(&bytes, &file.name()).map_err(|error| explain(&bytes, error))?;
+    if objects.is_empty() && file.named {
+        return Err(CommandError::input(format!("{}: there is no SealedSecret in it", Shown(&file.name()))));
+    }
+    Ok((!objects.is_empty()).then(|| SealedTreeFile { path: file.path.clone(), bytes, objects }))
+}
+
+fn explain(bytes: &[u8], error: CommandError) -> CommandError {
+    match holds(bytes, b"{{") {
+        true => error.hint(
+            "it looks like a template; what is rendered from it can be read, the template itself cannot",
+        ),
+        false => error,
+    }
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,104 @@
+//! A hint that is stale or a lie loses nothing, and a key that is needed is not retired.
+
+use super::{Cluster, Tree};
+use privyseal_tests::sealing::run;
+use privyseal_tests::{network, tools};
+use serde_json::json;
+use std::process::Command;
+
+#[test]
+fn a_colleagues_kubeseal_and_a_lying_hint_keep_a_key_from_being_retired() {
+    network::alone(async || {
+        let cluster = Cluster::start("a").await;
+        let tree = Tree::new(&[&cluster]);
+        tree.seal_new("a", 2);
+        let old_certificate = tree.succeeds("keys fetch --for a");
+        std::fs::write(tree.path("old.pem"), old_certificate).unwrap();
+        let old = tree.keys("a")[0].clone();
+        let folder = tree.file("clusters/a");
+        cluster.reconcile(&folder, 2).await;
+        tree.succeeds("keys rotate --for a");
+        tree.succeeds("reseal clusters");
+        cluster.reconcile(&folder, 2).await;
+
+        // A colleague, with the certificate of yesterday and the peer's tool: nothing says which key that was.
+        let mut kubeseal = Command::new(tools::kubeseal());
+        kubeseal.args(["--cert"]).arg(tree.path("old.pem")).args(["--merge-into"]).arg(folder.join("0.json"));
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a-0", "namespace": "apps"},
+            "stringData": {"password": "new"},
+        });
+        let merged = run(&mut kubeseal, &secret.to_string());
+        assert!(merged.status.success(), "{}", String::from_utf8_lossy(&merged.stderr));
+        let refused = tree.fails(&format!("keys retire {} . --for a", old.0));
+        assert!(refused.contains("1 values need it"), "{refused}");
+        assert!(refused.contains("apps/a-0: password: opened with it"), "{refused}");
+        // Where the controller may not be asked it is unknown, which is as good as needed.
+        let report = tree.json("keys report . --for a --config .privyseal.yaml");
+        assert_eq!(tree.opened_with(&report, &old.0), 1);
+
+        // A hint that lies: it says the new key of a value that is sealed to the old one.
+        let new = tree.keys("a")[0].0.clone();
+        let sealed = tree.succeeds(&format!(
+            "seal --cert {} --from-literal x=y --name lie -n apps -o json",
+            tree.path("old.pem").display()
+        ));
+        std::fs::write(folder.join("lie.json"), sealed.replace(&old.0, &new)).unwrap();
+        let refused = tree.fails(&format!("keys retire {} clusters --for a", old.0));
+        assert!(
+            refused.contains("2 values need it") && refused.contains("apps/lie: x: opened with it"),
+            "{refused}"
+        );
+
+        // Sealed for other names than it has there: nobody can say what it needs.
+        let lost = sealed.replace("\"lie\"", "\"lost\"");
+        std::fs::write(folder.join("lost.json"), &lost).unwrap();
+        let refused = tree.fails(&format!("keys retire {} clusters --for a", old.0));
+        assert!(refused.contains("apps/lost: x: unknown"), "{refused}");
+        // And so with a file that says it is one and cannot be read.
+        std::fs::write(folder.join("lost.json"), "kind: SealedSecret\nencryptedData: [\n").unwrap();
+        let refused = tree.fails(&format!("keys retire {} clusters --for a", old.0));
+        assert!(refused.contains("1 files cannot be read") && refused.contains("lost.json"), "{refused}");
+        std::fs::remove_file(folder.join("lost.json")).unwrap();
+
+        // Resealing finds both, whatever is claimed of them.
+        let report = tree.json("reseal clusters");
+        assert_eq!(report["resealed"], 2, "{report}");
+        cluster.reconcile(&folder, 3).await;
+        // No tree is no answer.
+        let none = tree.run(&format!("keys retire {} --for a", old.0));
+        assert_eq!(none.status.code(), Some(2));
+        tree.succeeds(&format!("keys retire {} clusters --for a", old.0));
+        assert!(
+            tree.succeeds(&format!("keys retire {} clusters --for a", old.0)).is_empty(),
+            "twice is once"
+        );
+        // The key that seals is not retired, nor one that is gone since it was read.
+        assert!(tree.fails(&format!("keys retire {new} clusters --for a")).contains("is the one that seals"));
+        cluster.kubectl(&["delete", "secret", "-n", "privyseal", &old.2]);
+        assert_eq!(tree.run(&format!("keys retire {} clusters --for a", old.0)).status.code(), Some(2));
+    });
+}
+
+#[test]
+fn a_key_that_leaked_is_revoked_and_its_values_are_listed() {
+    network::alone(async || {
+        let cluster = Cluster::start("a").await;
+        let tree = Tree::new(&[&cluster]);
+        tree.seal_new("a", 2);
+        let old = tree.keys("a")[0].clone();
+        tree.succeeds(&format!("keys compromised {} --for a", old.0));
+        let states: Vec<_> = tree.keys("a").into_iter().map(|key| key.1).collect();
+        assert_eq!(states, ["sealing", "compromised"]);
+        // It opens until it is retired, and a mark that is taken off changes nothing.
+        cluster.reconcile(&tree.file("clusters/a"), 2).await;
+        cluster
+            .patch_secret(&old.2, json!({"metadata": {"annotations": {"privyseal.dev/compromised": null}}}))
+            .await;
+        let fetched = tree.succeeds("keys fetch --for a --published");
+        assert!(fetched.contains("revoked") && fetched.contains("SHA256:"));
+        let list: serde_json::Value = serde_json::from_str(&fetched).unwrap();
+        let list: serde_json::Value = serde_json::from_str(list["list"].as_str().unwrap()).unwrap();
+        assert_eq!(list["revoked"].as_array().unwrap().len(), 1);
+    });
+}
