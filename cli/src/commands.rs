@@ -6,6 +6,7 @@ mod edit;
 mod init;
 mod inspect;
 mod keys;
+mod lint;
 mod reseal;
 mod seal;
 mod set;
@@ -44,6 +45,7 @@ enum Command {
     Diff(diff::Args),
     Unseal(unseal::Args),
     Inspect(inspect::Args),
+    Lint(lint::Args),
     Reseal(reseal::Args),
     Keys(keys::Args),
     Init(init::Args),
@@ -61,6 +63,7 @@ impl Cli {
             Command::Diff(args) => diff::run(args),
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
+            Command::Lint(args) => lint::run(args),
             Command::Reseal(args) => reseal::run(args),
             Command::Keys(args) => keys::run(args),
             Command::Init(args) => init::run(args),

@@ -16,6 +16,7 @@ mod harness;
 mod history;
 mod inspect;
 mod keys;
+mod lint;
 mod reseal;
 mod seal;
 mod set;
