@@ -18,7 +18,7 @@ use context::{Contexts, Neighbour};
 use jiff::Timestamp;
 use privyseal_repo::lint::{
     CheckedFile, Code, Expected, FileInput, Finding, MAX_FILE_BYTES, Report, Selection, Severity, check_file,
-    conclude,
+    check_neighbour, conclude,
 };
 use rayon::prelude::*;
 use std::fs::File;
@@ -172,7 +172,7 @@ impl Lint<'_> {
     }
 
     fn look_at(&self, neighbour: &Neighbour) -> io::Result<CheckedFile> {
-        let Neighbour { path, within } = neighbour;
+        let Neighbour { path, within, beside } = neighbour;
         let input = FileInput {
             path: within,
             within,
@@ -181,7 +181,7 @@ impl Lint<'_> {
             ignored: &[],
             asked_for: false,
         };
-        Ok(check_file(&input, self.now))
+        Ok(if *beside { check_file(&input, self.now) } else { check_neighbour(&input, self.now) })
     }
 }
 

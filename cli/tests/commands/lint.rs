@@ -340,6 +340,9 @@ fn a_file_alone_is_judged_by_what_lies_around_it() {
     }
     let done = repository("bad").run("lint kustomize/base/sealed.yaml --only PS030,PS031").done();
     has(&done.stdout, &["PS030", "kustomize/one/kustomization.yaml", "PS031"]);
+    // What lies beside it, too.
+    let done = repository("bad").run("lint beside/db.yaml --only PS001,PS002").done();
+    has(&done.stdout, &["PS002"]);
 }
 
 /// The script of the GitHub action, run as the runner runs it.

@@ -22,7 +22,7 @@ mod plaintext;
 mod sealed;
 
 pub use code::{Code, NotACode, Severity};
-pub use file::{CheckedFile, FileInput, MAX_FILE_BYTES, check_file};
+pub use file::{CheckedFile, FileInput, MAX_FILE_BYTES, check_file, check_neighbour};
 pub use finding::{Finding, Fix, Snippet, Spot};
 pub use keys::{ClusterKeys, Expected, JudgedKeyFile, judge_key_file};
 

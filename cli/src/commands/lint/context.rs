@@ -29,6 +29,8 @@ pub(super) struct Neighbour {
     pub(super) path: PathBuf,
     /// Its path from the root of the repository.
     pub(super) within: String,
+    /// Whether it lies in the folder of a file that was asked for.
+    pub(super) beside: bool,
 }
 
 /// What holds for one file.
@@ -131,13 +133,19 @@ impl Contexts {
     /// of Git names the files of one commit only.
     pub(super) fn neighbours(&self, files: &[TreeFile]) -> Vec<Neighbour> {
         let known: BTreeSet<String> = files.iter().map(|file| self.of(&file.path).within).collect();
+        let folder = |within: &str| within.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let folders: BTreeSet<String> = known.iter().map(|within| folder(within)).collect();
         let mut neighbours = Vec::new();
         for root in &self.repositories {
             // What cannot be read on the way was not asked for.
             let (around, _) = tree::walk(std::slice::from_ref(root));
             for file in around.into_iter().filter(is_looked_at) {
                 let within = relative(&file.path, root).filter(|within| !known.contains(within));
-                neighbours.extend(within.map(|within| Neighbour { path: file.path, within }));
+                neighbours.extend(within.map(|within| Neighbour {
+                    path: file.path,
+                    beside: folders.contains(&folder(&within)),
+                    within,
+                }));
             }
         }
         neighbours

@@ -129,6 +129,19 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
     file
 }
 
+/// Looks at a file that was not asked for and lies in another folder than those that were: what builds them and what gives
+/// them a namespace is read, and of the rest only whether it may hold a SealedSecret. A hook of Git that names one file must
+/// not cost as much as the whole repository.
+pub fn check_neighbour(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
+    let gives = contains(input.bytes, b"targetNamespace") || contains(input.bytes, b"argoproj.io/");
+    if gives || kustomize::is_kustomization_file(input.within) {
+        return check_file(input, now);
+    }
+    let mut file = CheckedFile::new(input);
+    file.sealed_count = usize::from(contains(input.bytes, b"SealedSecret"));
+    file
+}
+
 /// Whether anything in a file could be for us. Most files of a repository are done here, without being parsed.
 fn is_interesting(bytes: &[u8]) -> bool {
     [&b"Secret"[..], b"targetNamespace", b"argoproj.io/"].iter().any(|word| contains(bytes, word))
