@@ -47,12 +47,6 @@ impl KeyFileOptions {
     }
 }
 
-/// Reads all keys, none of them from a backup. One that cannot be used is told on stderr and left out; if none can, that
-/// is an error.
-pub(crate) fn load(paths: &[PathBuf]) -> Result<Keyring, CommandError> {
-    load_with(paths, &[])
-}
-
 fn load_with(paths: &[PathBuf], identities: &[Identity]) -> Result<Keyring, CommandError> {
     let mut entries = Vec::new();
     let mut left_out = Vec::new();

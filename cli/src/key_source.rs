@@ -13,7 +13,7 @@ mod found;
 pub(crate) use found::{Found, Provenance};
 
 use crate::certificate::certificate_from_pem;
-use crate::cluster::{self, Connection, ConnectionOptions};
+use crate::cluster::{self, Connection, ConnectionOptions, Session};
 use crate::config_file::Configuration;
 use crate::download::{self, without_password};
 use crate::error::{CommandError, Shown};
@@ -151,16 +151,19 @@ impl KeyOptions {
 
     /// Finds keys, each once.
     pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
-        KeyFinder { trust: &self.at.trust, now, found: Vec::new() }
+        self.at.finder(now)
     }
 }
 
 impl ClusterOptions {
-    /// The cluster that is named, and no other: it is asked itself, or changed.
-    pub(crate) fn connection(&self) -> Result<Connection, CommandError> {
+    /// Talks to the cluster that is named, and to no other, once its keys are those that trust knows.
+    pub(crate) fn session<T>(
+        &self,
+        work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
         let origin = match (&self.cluster, self.connection.connection()) {
             (Some(name), _) => self.named(name, None)?,
-            (None, Some(connection)) => return Ok(connection),
+            (None, Some(connection)) => Origin::Context(connection),
             (None, None) => {
                 return Err(CommandError::input("no cluster is given").hint(
                     "give --context CONTEXT, or --for CLUSTER of the configuration; \
@@ -168,12 +171,17 @@ impl ClusterOptions {
                 ));
             }
         };
-        origin.connection().ok_or_else(|| {
-            CommandError::input(
-                "--for: the configuration names no context in which the cluster could be asked",
-            )
-            .hint("give --context CONTEXT")
-        })
+        // The context may lead to another cluster than it did, or than the configuration means.
+        self.finder(Timestamp::now()).find_live(&origin)?;
+        match origin.connection() {
+            Some(connection) => connection.session(work),
+            None => Err(CommandError::input("the configuration names no context of the cluster")),
+        }
+    }
+
+    /// Finds keys, each once.
+    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
+        KeyFinder { trust: &self.trust, now, found: Vec::new() }
     }
 
     /// Whether a file is for the cluster that `--for` names: only a rule that names another one says no.

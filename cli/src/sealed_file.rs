@@ -65,8 +65,14 @@ pub(crate) fn sealed_objects(
     bytes: &[u8],
     source: &str,
 ) -> Result<Vec<(DocumentId, Located<SealedSecret>)>, CommandError> {
-    let documents = privyseal_manifest::read(bytes, source)?.into_iter();
-    let sealed = documents.filter(|document| document.kind() == Some(SEALED_SECRET_KIND));
+    located(privyseal_manifest::read(bytes, source)?)
+}
+
+/// The SealedSecrets among documents.
+pub(crate) fn located(
+    documents: Vec<Document>,
+) -> Result<Vec<(DocumentId, Located<SealedSecret>)>, CommandError> {
+    let sealed = documents.into_iter().filter(|document| document.kind() == Some(SEALED_SECRET_KIND));
     let located = sealed.map(|document| {
         let id = document.id();
         Ok((id, Located::from_document(document, Document::into_sealed_secret)?))

@@ -20,6 +20,7 @@ use crate::key_source::KeyOptions;
 use crate::output::{Content, Staged};
 use crate::progress::Progress;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
+use crate::speech;
 use clap::ValueEnum;
 use destination::Destinations;
 use jiff::Timestamp;
@@ -108,6 +109,12 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let now = Timestamp::now();
     let tree = SealedTree::read(&args.paths);
     let mut errors = tree.unreadable;
+    for file in &tree.hidden {
+        speech::warning(format_args!(
+            "{}: it seems to hold sealed values within another object: they stay as they are",
+            Shown(file)
+        ));
+    }
     let mut destinations = Destinations::new(&args.destination, now, !args.keys.is_given());
     let mut jobs = Vec::new();
     for file in &tree.files {

@@ -28,7 +28,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
-    args.cluster.connection()?.session(async |session| {
+    args.cluster.session(async |session| {
         let keys = session.keys().await?;
         let old = keys.iter().find(|key| key.state == KeyState::Sealing).ok_or_else(|| {
             CommandError::failed("no key seals now: the controller makes one by itself")
