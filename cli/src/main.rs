@@ -25,6 +25,7 @@ mod key_files;
 mod key_source;
 mod network;
 mod output;
+mod plaintext_file;
 mod progress;
 mod sealed_file;
 mod sealed_tree;

@@ -2,7 +2,6 @@
 
 use crate::documents::Located;
 use crate::error::{CommandError, Shown};
-use crate::input::Source;
 use crate::sealed_file::located;
 use crate::tree::{self, TreeFile};
 use privyseal_manifest::names::SEALED_SECRET_KIND;
@@ -51,20 +50,6 @@ impl SealedTree {
             }
         }
         Self { files, unreadable, hidden }
-    }
-}
-
-impl SealedTreeFile {
-    /// Somebody else's change is not overwritten.
-    pub(crate) fn check_unchanged(&self) -> Result<(), CommandError> {
-        match *Source::File(self.path.clone()).read()? == *self.bytes {
-            true => Ok(()),
-            false => Err(CommandError::failed(format!(
-                "{}: it changed while it was worked on",
-                Shown(&self.path.to_string_lossy())
-            ))
-            .hint("run the command again")),
-        }
     }
 }
 

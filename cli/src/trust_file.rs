@@ -36,6 +36,11 @@ pub(crate) struct TrustFile<'a> {
 }
 
 impl TrustOptions {
+    /// For those who ask nobody and pin nothing: a trust file, or the usual one.
+    pub(crate) fn of_file(trust: Option<PathBuf>) -> Self {
+        Self { trust, yes_trust: Vec::new() }
+    }
+
     /// Reads the trust file. One that is not there holds nothing.
     pub(crate) fn open(&self) -> Result<TrustFile<'_>, CommandError> {
         let file = self.trust.clone().or_else(default_file);
@@ -50,6 +55,11 @@ impl TrustOptions {
 }
 
 impl TrustFile<'_> {
+    /// What is trusted.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// A trust file in the repository of that folder, against which it is to guard, guards nothing.
     pub(crate) fn must_be_outside(&self, folder: &Path) -> Result<(), CommandError> {
         // One that is not there yet would be made there.

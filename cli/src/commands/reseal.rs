@@ -19,6 +19,7 @@ use crate::key_files::KeyFileOptions;
 use crate::key_source::KeyOptions;
 use crate::output::{Content, Staged};
 use crate::progress::Progress;
+use crate::sealed_file::refuse_if_changed;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
 use crate::speech;
 use clap::ValueEnum;
@@ -202,7 +203,7 @@ fn stage(done: &[(&Job<'_>, Outcome)], dry_run: bool, errors: &mut Vec<CommandEr
                 return Ok(None);
             }
             let staged = Staged::new(&file.path, edited.as_str().as_bytes(), Content::Public)?;
-            file.check_unchanged()?;
+            refuse_if_changed(&file.path, &file.bytes)?;
             Ok(Some(staged))
         })
         .collect();

@@ -82,7 +82,7 @@ fn unseal(sealed: &Located<SealedSecret>, keyring: &Keyring) -> Result<Secret, C
 }
 
 /// Names the object, each item, and what to check. It cannot say which of the causes it is.
-fn does_not_open(sealed: &Located<SealedSecret>, error: &OpenError) -> CommandError {
+pub(super) fn does_not_open(sealed: &Located<SealedSecret>, error: &OpenError) -> CommandError {
     let object = object_name(&sealed.object);
     let OpenError::Items { failures, .. } = error else {
         let message = sealed.message(format_args!("{object}: {error}"));
@@ -112,7 +112,7 @@ fn does_not_open(sealed: &Located<SealedSecret>, error: &OpenError) -> CommandEr
         .hint("`privyseal inspect --key KEY FILE` tries each of them")
 }
 
-fn object_name(sealed: &SealedSecret) -> String {
+pub(super) fn object_name(sealed: &SealedSecret) -> String {
     let name = sealed.metadata.name.as_deref().unwrap_or("(no name)");
     match sealed.metadata.namespace.as_deref() {
         Some(namespace) => format!("SealedSecret {namespace}/{name}"),

@@ -8,11 +8,15 @@
 mod backup;
 mod bad_input;
 mod cluster;
+mod diff;
+mod edit;
 mod files;
 mod golden;
 mod harness;
+mod history;
 mod inspect;
 mod keys;
+mod lint;
 mod reseal;
 mod seal;
 mod set;

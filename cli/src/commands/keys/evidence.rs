@@ -56,6 +56,13 @@ impl Evidence {
     }
 }
 
+/// What the cluster alone says.
+pub(super) async fn of_cluster(session: &Session) -> Result<Report, CommandError> {
+    let mut report = Report::default();
+    in_cluster(session, &mut report).await?;
+    Ok(report)
+}
+
 /// Joins all.
 pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Report, CommandError> {
     let mut report = Report::default();
