@@ -113,9 +113,13 @@ fn open_backup(bytes: &[u8], name: &str, identities: &[Identity]) -> Result<Back
     let backup = archive
         .open(identities)
         .map_err(|error| CommandError::failed(format!("{name}: {}", Shown(&error.to_string()))))?;
+    // The controller knows no name of its cluster, and gives none to what it stores.
+    let of = match archive.contents().cluster.as_str() {
+        "" => String::new(),
+        cluster => format!(" of {}", Shown(cluster)),
+    };
     speech::note(format_args!(
-        "{name}: backup of {}, signed by publisher {}",
-        Shown(&archive.contents().cluster),
+        "{name}: backup{of}, signed by publisher {}",
         archive.publisher().fingerprint()
     ));
     Ok(backup)

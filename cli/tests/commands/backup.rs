@@ -33,6 +33,13 @@ impl Vault {
         backup.seal("prod-eu", "privyseal", &[self.identity.recipient()], Timestamp::now()).unwrap()
     }
 
+    /// As the controller stores one, which knows no name of its cluster.
+    fn escrowed(&self) -> String {
+        let secrets = vec![key_secret(key(), "active")];
+        let backup = Backup::new(publisher_secret(&self.publisher, "privyseal"), secrets).ok().unwrap();
+        backup.seal("", "privyseal", &[self.identity.recipient()], Timestamp::now()).unwrap()
+    }
+
     fn trust(&self, cluster: &str, publisher: &PublisherKey) {
         let fingerprint = publisher.public_key().fingerprint();
         let text =
@@ -68,6 +75,11 @@ fn a_backup_and_its_identity_are_a_key() {
     has(&opened.succeeds().stdout, &[CANARY_BASE64]);
     let inspected = scene.run("inspect --key prod.backup --identity id.txt sealed.yaml").succeeds();
     has(&inspected.stdout, &[&key().key_id]);
+    scene.file("escrowed", vault.escrowed());
+    let opened = scene.run("unseal --key escrowed --identity id.txt sealed.yaml").succeeds();
+    has(&opened.stderr, &["escrowed: backup, signed by publisher"]);
+    let shown = scene.run("keys backup --show escrowed").succeeds().stdout;
+    assert!(shown.starts_with("namespace:"), "{shown}");
     // Beside other keys.
     scene.run("unseal --key key.pem --key prod.backup --identity id.txt sealed.yaml").succeeds();
 }

@@ -236,3 +236,18 @@ async fn a_strangers_pending_key_is_left_alone() {
     assert_eq!((states(&api_server), api_server.made().len()), ((1, 2), 1));
     assert_eq!(api_server.backups().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_does_not_read_back_is_none() {
+    let recipients = [Identity::generate().recipient()];
+    let publisher_key = PublisherKey::generate().ok().unwrap();
+    let api_server = ApiServer::new();
+    api_server.lose_backups(true);
+    let duties = duties_with(&api_server, &recipients);
+    work(&duties, &publisher_key, 2).await;
+    assert_eq!((states(&api_server), api_server.made().len()), ((0, 1), 1));
+    assert!(duties.metrics.escrow_failures.get() > 0);
+    api_server.lose_backups(false);
+    work(&duties, &publisher_key, 1).await;
+    assert_eq!((states(&api_server), api_server.backups().len()), ((1, 0), 1));
+}

@@ -151,7 +151,10 @@ fn show(args: &Args, file: &Path) -> Result<(), CommandError> {
 
 fn describe(archive: &Archive, trusted_as: &str) -> String {
     let Contents { time, cluster, namespace, keys, recipients, digest } = archive.contents();
-    let mut text = format!("cluster:     {}\n", Shown(cluster));
+    let mut text = String::new();
+    if !cluster.is_empty() {
+        let _ = writeln!(text, "cluster:     {}", Shown(cluster));
+    }
     let _ = writeln!(text, "namespace:   {}", Shown(namespace));
     let _ = writeln!(text, "time:        {time}");
     let _ = writeln!(text, "publisher:   {} ({trusted_as})", archive.publisher().fingerprint());

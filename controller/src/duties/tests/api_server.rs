@@ -31,6 +31,7 @@ struct State {
     version: u64,
     fails: bool,
     refuses_backups: bool,
+    loses_backups: bool,
     writes: usize,
     dies: Option<(usize, Death)>,
 }
@@ -109,6 +110,11 @@ impl ApiServer {
     /// Whether it refuses to store backups.
     pub(super) fn refuse_backups(&self, refuses: bool) {
         self.state().refuses_backups = refuses;
+    }
+
+    /// Whether it says that it stored a backup, and did not.
+    pub(super) fn lose_backups(&self, loses: bool) {
+        self.state().loses_backups = loses;
     }
 
     /// Answers nothing any more from a write on, until [`Self::fail`] says otherwise. The first write is number 0.
@@ -224,6 +230,9 @@ impl State {
                 let name = body["metadata"]["name"].as_str().unwrap().to_owned();
                 if self.refuses_backups && name.starts_with(escrow::NAME_PREFIX) {
                     return refusal(StatusCode::FORBIDDEN);
+                }
+                if self.loses_backups && name.starts_with(escrow::NAME_PREFIX) {
+                    return (StatusCode::OK, body);
                 }
                 if *method == Method::POST && self.config_maps.contains_key(&name) {
                     return refusal(StatusCode::CONFLICT);
