@@ -67,6 +67,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
                 return Err(CommandError::failed(format!("key {} is the one that seals", key.key_id()))
                     .hint("make a new one first: `privyseal keys rotate`"));
             }
+            KeyState::Pending => {
+                return Err(CommandError::failed(format!("key {} waits for its backup and opens nothing", key.key_id()))
+                    .hint("`privyseal doctor` and the controller's log say what hinders the backup"));
+            }
             KeyState::OpeningOnly | KeyState::Compromised => {}
         }
         let report = gather(session, tree).await?;
