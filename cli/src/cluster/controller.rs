@@ -17,7 +17,16 @@ pub(crate) struct Controller<'a> {
     session: &'a Session,
     /// `NAMESPACE/NAME` of the Service.
     service: String,
-    proxy: String,
+    /// `http:NAME:PORT`, as rights on `services/proxy` name it.
+    proxied: String,
+}
+
+/// The controller's Service was looked for in vain.
+pub(crate) struct NotFound {
+    /// What was looked for.
+    pub(crate) what: String,
+    /// What came of it.
+    pub(crate) error: kube::Error,
 }
 
 /// Which key opens each item.
@@ -41,6 +50,14 @@ impl Session {
     /// Finds the controller's Service: the one that is named, else by what our chart labels it with, else by the name
     /// that `kubeseal` takes.
     pub(crate) async fn controller(&self) -> Result<Controller<'_>, CommandError> {
+        self.find_controller().await.map_err(|NotFound { what, error }| {
+            self.error(&what, &error)
+                .hint("name the controller with --controller-namespace and --controller-name")
+        })
+    }
+
+    /// The same, for who asks why it is not there.
+    pub(crate) async fn find_controller(&self) -> Result<Controller<'_>, NotFound> {
         let namespace = self.namespace();
         let services = Api::<Service>::namespaced(self.client.clone(), namespace);
         let name = match &self.connection.controller_name {
@@ -49,13 +66,9 @@ impl Session {
         };
         let service = format!("{namespace}/{name}");
         let what = format!("the Service {service}");
-        let found = services.get(&name).await.map_err(|error| {
-            self.error(&what, &error)
-                .hint("name the controller with --controller-namespace and --controller-name")
-        })?;
+        let found = services.get(&name).await.map_err(|error| NotFound { what, error })?;
         let port = found.spec.and_then(|spec| spec.ports?.into_iter().next()?.name).unwrap_or_default();
-        let proxy = format!("/api/v1/namespaces/{namespace}/services/http:{name}:{port}/proxy");
-        Ok(Controller { session: self, service, proxy })
+        Ok(Controller { session: self, service, proxied: format!("http:{name}:{port}") })
     }
 
     /// Nothing if it may not be looked for.
@@ -74,10 +87,34 @@ impl Controller<'_> {
         self.service.split_once('/').map_or("", |(_, name)| name)
     }
 
-    /// Asks whether an object opens, and with which keys.
+    /// `NAMESPACE/NAME` of the Service.
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// What a right to reach it names: the Service, and how it is reached.
+    pub(crate) fn proxied(&self) -> &str {
+        &self.proxied
+    }
+
+    /// Asks whether an object opens, and with which key each item does. The peer's controller, which does not say with
+    /// which, is none that could be asked this.
     pub(crate) async fn verify(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
+        match self.opens(object).await? {
+            Verdict::Opens(keys) if !object.spec.encrypted_data.keys().all(|item| keys.contains_key(item)) => {
+                Err(self.odd_answer())
+            }
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// Asks whether an object opens. Where the controller names no keys, as the peer's, the map is empty: that is no
+    /// knowledge of keys.
+    pub(crate) async fn opens(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
         let Some(text) = self.post("/v1/verify", object).await? else { return Ok(Verdict::DoesNotOpen) };
-        // The peer's says no more than that it opens.
+        if text.trim().is_empty() {
+            return Ok(Verdict::Opens(OpenedWith::new()));
+        }
         let answer: VerifyAnswer = serde_json::from_str(&text).map_err(|_| self.odd_answer())?;
         let keys = answer.opened_with.into_iter().map(|(item, key)| Some((item, key.parse().ok()?)));
         keys.collect::<Option<_>>().map(Verdict::Opens).ok_or_else(|| self.odd_answer())
@@ -98,7 +135,9 @@ impl Controller<'_> {
         let what = format!("the Service {}, {path}", self.service);
         let mut wait = FIRST_WAIT;
         loop {
-            let request = http::Request::post(format!("{}{path}", self.proxy))
+            let (namespace, proxied) = (self.session.namespace(), &self.proxied);
+            let uri = format!("/api/v1/namespaces/{namespace}/services/{proxied}/proxy{path}");
+            let request = http::Request::post(uri)
                 .header(http::header::CONTENT_TYPE, "application/json")
                 .body(body.clone())
                 .map_err(|error| self.session.error(&what, &kube::Error::HttpError(error)))?;
