@@ -101,7 +101,7 @@ impl Controller<'_> {
     /// which, is none that could be asked this.
     pub(crate) async fn verify(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
         match self.opens(object).await? {
-            Verdict::Opens(keys) if !object.spec.encrypted_data.keys().all(|item| keys.contains_key(item)) => {
+            Verdict::Opens(keys) if keys.is_empty() && !object.spec.encrypted_data.is_empty() => {
                 Err(self.odd_answer())
             }
             verdict => Ok(verdict),
@@ -117,7 +117,10 @@ impl Controller<'_> {
         }
         let answer: VerifyAnswer = serde_json::from_str(&text).map_err(|_| self.odd_answer())?;
         let keys = answer.opened_with.into_iter().map(|(item, key)| Some((item, key.parse().ok()?)));
-        keys.collect::<Option<_>>().map(Verdict::Opens).ok_or_else(|| self.odd_answer())
+        let keys: Option<OpenedWith> = keys.collect();
+        // Each item, and nothing else: callers rely on it.
+        let keys = keys.filter(|keys| keys.keys().eq(object.spec.encrypted_data.keys()));
+        keys.map(Verdict::Opens).ok_or_else(|| self.odd_answer())
     }
 
     /// Has all values of an object sealed to the newest key. None if it does not open.

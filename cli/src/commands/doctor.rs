@@ -107,7 +107,11 @@ fn cluster(report: &mut Report, subject: &Subject, connection: &Connection, pins
 }
 
 /// An error means that nothing else could be asked.
-async fn ask(session: &Session, subject: &Subject, pins: Option<&Trust>) -> Result<Vec<Finding>, CommandError> {
+async fn ask(
+    session: &Session,
+    subject: &Subject,
+    pins: Option<&Trust>,
+) -> Result<Vec<Finding>, CommandError> {
     let (reached, answered) = access::reach(session).await?;
     let now = answered.server_now();
     let controller = session.find_controller().await;

@@ -7,11 +7,13 @@
 
 mod bad_input;
 mod cluster;
+mod doctor;
 mod files;
 mod golden;
 mod harness;
 mod inspect;
 mod keys;
+mod reference;
 mod reseal;
 mod seal;
 mod set;
@@ -19,3 +21,4 @@ mod trust;
 mod unseal;
 mod url;
 mod values;
+mod verify;

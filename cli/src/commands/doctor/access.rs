@@ -223,7 +223,10 @@ mod tests {
             purpose: "`verify`",
             common,
         };
-        assert_eq!(right(false).judge(Ok(true)).what, "you may create services/proxy http:it:http in namespace ns");
+        assert_eq!(
+            right(false).judge(Ok(true)).what,
+            "you may create services/proxy http:it:http in namespace ns"
+        );
         assert_eq!(right(false).judge(Ok(false)).level, Level::Skipped);
         assert_eq!(right(true).judge(Ok(false)).level, Level::Warning);
         assert_eq!(right(true).judge(Err(CommandError::failed("x"))).level, Level::Problem);

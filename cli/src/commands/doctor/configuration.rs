@@ -36,7 +36,8 @@ pub(super) fn git_ignores(configuration: &Configuration) -> Finding {
     if root.join(".git").symlink_metadata().is_err() {
         return Finding::ok(Check::GitIgnore, "the configuration is in no repository");
     }
-    let folder = std::fs::canonicalize(&configuration.folder).unwrap_or_else(|_| configuration.folder.clone());
+    let folder =
+        std::fs::canonicalize(&configuration.folder).unwrap_or_else(|_| configuration.folder.clone());
     let files = std::iter::once(configuration.file.file_name().map(PathBuf::from))
         .chain(key_files(configuration).map(Some))
         .flatten();

@@ -139,7 +139,8 @@ fn is_peers(deployment: &Deployment) -> bool {
         .filter_map(|container| container.image.as_deref())
         .map(program)
         .collect();
-    if labelled("app.kubernetes.io/name", "privyseal") || images.iter().any(|image| image.contains("privyseal"))
+    if labelled("app.kubernetes.io/name", "privyseal")
+        || images.iter().any(|image| image.contains("privyseal"))
     {
         return false;
     }
@@ -173,7 +174,8 @@ const LEASE: &str = "privyseal-controller";
 /// Far longer than the 10 s after which a Lease is free, since clocks differ.
 const LEASE_SECONDS: i64 = 60;
 const NO_OTHER: &str = "no controller of sealed-secrets runs beside ours";
-const NAME_IT: &str = "install the controller, or say where it is with --controller-namespace and --controller-name";
+const NAME_IT: &str =
+    "install the controller, or say where it is with --controller-namespace and --controller-name";
 
 #[cfg(test)]
 mod tests {
@@ -217,8 +219,9 @@ mod tests {
 
     #[test]
     fn replicas_that_are_not_ready_are_told() {
-        let level =
-            |wanted, ready| judge_deployments("ns", Seen::There(vec![deployment(json!({}), "x", wanted, ready)])).level;
+        let level = |wanted, ready| {
+            judge_deployments("ns", Seen::There(vec![deployment(json!({}), "x", wanted, ready)])).level
+        };
         assert_eq!(level(2, 2), Level::Ok);
         assert_eq!(level(2, 1), Level::Warning);
         assert_eq!(level(2, 0), Level::Problem);

@@ -13,7 +13,8 @@ pub(super) async fn examine(session: &Session) -> Finding {
 }
 
 fn judge(seen: Seen<CustomResourceDefinition>) -> Finding {
-    let install = "apply charts/privyseal/crds/sealedsecrets.yaml: Helm installs it once and never changes it";
+    let install =
+        "apply charts/privyseal/crds/sealedsecrets.yaml: Helm installs it once and never changes it";
     let missing = || Finding::problem(Check::Definition, format!("{NAME} is not there"), install);
     match seen.there(Check::Definition, missing) {
         Ok(definition) if keeps_marker(&definition) => {
@@ -21,7 +22,9 @@ fn judge(seen: Seen<CustomResourceDefinition>) -> Finding {
         }
         Ok(_) => Finding::warning(
             Check::Definition,
-            format!("{NAME} is an older one, which drops status.marker: every restart opens every value again"),
+            format!(
+                "{NAME} is an older one, which drops status.marker: every restart opens every value again"
+            ),
             install,
         ),
         Err(finding) => finding,
@@ -82,6 +85,6 @@ mod tests {
 
     #[test]
     fn the_one_of_this_release_is_fine() {
-        assert_eq!(judge(Seen::There(privyseal_manifest::crd())).level, Level::Ok);
+        assert_eq!(judge(Seen::There(privyseal_manifest::sealed_secret::crd())).level, Level::Ok);
     }
 }

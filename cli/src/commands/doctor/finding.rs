@@ -79,7 +79,11 @@ impl Finding {
 
     /// A right is missing: that is no fault of the cluster.
     pub(super) fn denied(check: Check, right: &str) -> Self {
-        Self::skipped(check, format!("not looked at: you may not {right}"), "ask for the right, or somebody who has it")
+        Self::skipped(
+            check,
+            format!("not looked at: you may not {right}"),
+            "ask for the right, or somebody who has it",
+        )
     }
 
     /// What another part of the program failed with.

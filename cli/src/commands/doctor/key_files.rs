@@ -57,8 +57,9 @@ fn judge(
     };
     let subject = Subject::Cluster(name.as_str().to_owned());
     let trusted = trust.and_then(|trust| judge_keys(Check::KeyFile, place, trust, &subject, &evidence));
-    let first = trusted
-        .unwrap_or_else(|| Finding::ok(Check::KeyFile, format!("{place}: {evidence}, which nothing pins yet")));
+    let first = trusted.unwrap_or_else(|| {
+        Finding::ok(Check::KeyFile, format!("{place}: {evidence}, which nothing pins yet"))
+    });
     std::iter::once(first).chain(more).collect()
 }
 
@@ -128,7 +129,12 @@ mod tests {
     fn list(validity: SignedDuration) -> PublishedKeys {
         let pair = KeyPair::generate(KeySize::Rsa2048, "", now(), validity).ok().unwrap();
         let certificate = pair.certificate().clone();
-        PublishedKeys { serial: 7, time: now(), keys: vec![PublishedKey { certificate }], revoked: Vec::new() }
+        PublishedKeys {
+            serial: 7,
+            time: now(),
+            keys: vec![PublishedKey { certificate }],
+            revoked: Vec::new(),
+        }
     }
 
     fn levels(bytes: &[u8], trust: &Trust, now: Timestamp) -> Vec<(Check, Level)> {
@@ -147,7 +153,10 @@ mod tests {
         let mut trust = Trust::default();
         let fine = [(File, Level::Ok), (Age, Level::Ok), (Key, Level::Ok)];
         assert_eq!(levels(text.as_bytes(), &trust, now()), fine);
-        let pin = |key: &PublisherKey| Evidence::Publisher { fingerprint: key.public_key().fingerprint(), serial: 7 };
+        let pin = |key: &PublisherKey| Evidence::Publisher {
+            fingerprint: key.public_key().fingerprint(),
+            serial: 7,
+        };
         trust.pin(Subject::Cluster("prod".to_owned()), pin(&ours));
         assert_eq!(levels(text.as_bytes(), &trust, now()), fine);
         assert_eq!(

@@ -44,7 +44,11 @@ pub(super) async fn examine(session: &Session) -> Vec<Finding> {
 
 fn judge(seen: Seen<Statuses>) -> Vec<Finding> {
     let missing = || {
-        Finding::skipped(Check::Unsynced, "the cluster knows no SealedSecrets", "install the definition first")
+        Finding::skipped(
+            Check::Unsynced,
+            "the cluster knows no SealedSecrets",
+            "install the definition first",
+        )
     };
     let Statuses { total, waiting, failed } = match seen.there(Check::Unsynced, missing) {
         Ok(statuses) => statuses,
@@ -55,7 +59,12 @@ fn judge(seen: Seen<Statuses>) -> Vec<Finding> {
         .map(|(reason, unsynced)| {
             Finding::problem(
                 Check::Unsynced,
-                format!("{} of {total} SealedSecrets: {}: {}", unsynced.count, Shown(reason), unsynced.named()),
+                format!(
+                    "{} of {total} SealedSecrets: {}: {}",
+                    unsynced.count,
+                    Shown(reason),
+                    unsynced.named()
+                ),
                 "`kubectl describe sealedsecret` says what to do; docs/status.md explains the reasons",
             )
         })

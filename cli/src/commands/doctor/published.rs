@@ -168,7 +168,10 @@ mod tests {
         let mut trust = Trust::default();
         let publisher = |trust: &Trust| levels(config_map.clone(), trust, now())[1];
         assert_eq!(publisher(&trust), (Check::Publisher, Level::Warning));
-        let pin = |key: &PublisherKey| Evidence::Publisher { fingerprint: key.public_key().fingerprint(), serial: 1 };
+        let pin = |key: &PublisherKey| Evidence::Publisher {
+            fingerprint: key.public_key().fingerprint(),
+            serial: 1,
+        };
         trust.pin(subject(), pin(&theirs));
         assert_eq!(publisher(&trust), (Check::Publisher, Level::Problem));
         trust.pin(subject(), pin(&ours));
@@ -181,9 +184,8 @@ mod tests {
                 (Check::ForeignSealingKey, Level::Ok)
             ]
         );
-        let later = |days: i64| {
-            levels(config_map.clone(), &trust, now() + SignedDuration::from_hours(24 * days))[2]
-        };
+        let later =
+            |days: i64| levels(config_map.clone(), &trust, now() + SignedDuration::from_hours(24 * days))[2];
         assert_eq!(later(50), (Check::SealingKey, Level::Warning));
         assert_eq!(later(400), (Check::SealingKey, Level::Problem));
     }

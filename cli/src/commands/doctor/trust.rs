@@ -136,12 +136,18 @@ pub(super) fn judge_keys(
         Judgement::Unknown => return None,
         Judgement::Changed { pinned } => Finding::problem(
             check,
-            format!("{place}: it has {evidence}, but {pinned} is pinned: somebody may be giving you a key of their own"),
-            format!("ask somebody who knows the cluster; if its key did change, remove {subject} from the trust file"),
+            format!(
+                "{place}: it has {evidence}, but {pinned} is pinned: somebody may be giving you a key of their own"
+            ),
+            format!(
+                "ask somebody who knows the cluster; if its key did change, remove {subject} from the trust file"
+            ),
         ),
         Judgement::Outdated { newest } => Finding::problem(
             check,
-            format!("{place}: the list is older than list {newest}, which was seen before: a key in it may have leaked since"),
+            format!(
+                "{place}: the list is older than list {newest}, which was seen before: a key in it may have leaked since"
+            ),
             "get the current list: `privyseal keys fetch --published`",
         ),
     })
@@ -188,7 +194,10 @@ mod tests {
 
     #[test]
     fn keys_are_judged_as_sealing_would() {
-        let key = |text: &str, serial| Evidence::Publisher { fingerprint: Fingerprint::of(text.as_bytes()), serial };
+        let key = |text: &str, serial| Evidence::Publisher {
+            fingerprint: Fingerprint::of(text.as_bytes()),
+            serial,
+        };
         let subject = Subject::Cluster("prod".to_owned());
         let mut trust = Trust::default();
         let judge = |trust: &Trust, evidence| {

@@ -94,9 +94,8 @@ fn entry(page: &mut String, argument: &Arg) {
 
 fn facts(argument: &Arg) -> Vec<String> {
     let mut facts = Vec::new();
-    let code = |texts: Vec<String>| {
-        texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", ")
-    };
+    let code =
+        |texts: Vec<String>| texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", ");
     let possible: Vec<_> = argument
         .get_possible_values()
         .iter()
