@@ -58,7 +58,11 @@ fn what_does_not_open_is_status_1_with_what_to_check() {
     assert!(!done.stderr.contains("has not") && !done.stderr.contains("kustomization"), "{}", done.stderr);
 
     // The most usual cause has a hint of its own.
-    let text = cluster.scene.read("sealed.yaml").replace("  namespace: ns\n", "");
+    let text = cluster
+        .scene
+        .read("sealed.yaml")
+        .replace("\n  namespace: ns\n", "\n")
+        .replace("\n      namespace: ns\n", "\n");
     cluster.scene.file("bare.yaml", text);
     let done = verify(&cluster, "bare.yaml");
     assert_eq!(done.status, Some(1));

@@ -2,7 +2,7 @@
 
 use crate::{Desk, Finding, of, told};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use privyseal_tests::controller::Chart;
@@ -12,16 +12,34 @@ use privyseal_tests::sealing::Sealer;
 use privyseal_tests::{ControlPlane, Controller, ControllerOptions, Release, ReleaseOptions};
 use serde_json::json;
 
-/// The harness runs the controllers, so the Deployment says what a kubelet would have brought about.
-async fn pretend_ready(release: &Release<'_>, wanted: i32, ready: i32) {
-    let client = release.control_plane().client();
-    let api = Api::<Deployment>::namespaced(client, release.namespace());
-    let found = api.list(&ListParams::default().labels("app.kubernetes.io/name=privyseal")).await.unwrap();
-    let name = found.items[0].metadata.name.clone().unwrap();
-    let merge = |value| Patch::Merge(value);
-    api.patch(&name, &PatchParams::default(), &merge(json!({"spec": {"replicas": wanted}}))).await.unwrap();
-    let status = json!({"status": {"replicas": wanted, "readyReplicas": ready, "availableReplicas": ready}});
-    api.patch_status(&name, &PatchParams::default(), &merge(status)).await.unwrap();
+/// Scales the Deployment, and says of its pods what a kubelet would: so many of them are ready. Nothing runs in them,
+/// since the harness runs the controllers.
+async fn pretend_ready(release: &Release<'_>, wanted: usize, ready: usize) {
+    let (client, namespace) = (release.control_plane().client(), release.namespace());
+    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
+    let pods = Api::<Pod>::namespaced(client, namespace);
+    let ours = ListParams::default().labels("app.kubernetes.io/name=privyseal");
+    let name = deployments.list(&ours).await.unwrap().items[0].metadata.name.clone().unwrap();
+    let params = PatchParams::default();
+    let scaled = Patch::Merge(json!({"spec": {"replicas": wanted}}));
+    deployments.patch(&name, &params, &scaled).await.unwrap();
+    let made = eventually(PATIENCE, async || {
+        let made = pods.list(&ours).await.unwrap().items;
+        if made.len() == wanted { Ok(made) } else { Err(format!("{} pods", made.len())) }
+    })
+    .await;
+    for (number, pod) in made.iter().enumerate() {
+        let is = if number < ready { "True" } else { "False" };
+        let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": is}]}});
+        let name = pod.metadata.name.as_deref().unwrap();
+        pods.patch_status(name, &params, &Patch::Merge(status)).await.unwrap();
+    }
+    eventually(PATIENCE, async || {
+        let status = deployments.get(&name).await.unwrap().status.unwrap_or_default();
+        let said = status.ready_replicas.unwrap_or(0);
+        if said == i32::try_from(ready).unwrap() { Ok(()) } else { Err(format!("{said} are ready")) }
+    })
+    .await;
 }
 
 /// Until the doctor finds this.
@@ -155,6 +173,9 @@ async fn a_healthy_cluster_is_all_well_and_each_illness_is_told() {
     secrets.patch("planted", &PatchParams::default(), &retired).await.unwrap();
     let (findings, _) = finds(&desk, "compromised-keys", "ok").await;
     assert!(of(&findings, "retired-keys")[0].what.starts_with("retired keys"), "{findings:#?}");
+
+    // The leader made another one at once, which seals.
+    finds(&desk, "foreign-sealing-key", "ok").await;
 
     // Somebody without any right but that of everybody.
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
