@@ -47,8 +47,8 @@ struct VerifyAnswer {
 }
 
 impl Session {
-    /// Finds the controller's Service: the one that is named, else by what our chart labels it with, else by the name
-    /// that `kubeseal` takes.
+    /// Finds the controller's Service: the one that is named, else by what our chart labels it with, else by the names
+    /// that our chart and `kubeseal` give it.
     pub(crate) async fn controller(&self) -> Result<Controller<'_>, CommandError> {
         self.find_controller().await.map_err(|NotFound { what, error }| {
             self.error(&what, &error)
@@ -58,15 +58,25 @@ impl Session {
 
     /// The same, for who asks why it is not there.
     pub(crate) async fn find_controller(&self) -> Result<Controller<'_>, NotFound> {
-        let namespace = self.namespace();
-        let services = Api::<Service>::namespaced(self.client.clone(), namespace);
-        let name = match &self.connection.controller_name {
-            Some(name) => name.as_str().to_owned(),
-            None => self.labelled_service(&services).await.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+        let services = Api::<Service>::namespaced(self.client.clone(), self.namespace());
+        let named = match &self.connection.controller_name {
+            Some(name) => Some(name.as_str().to_owned()),
+            None => self.labelled_service(&services).await,
         };
-        let service = format!("{namespace}/{name}");
+        match named {
+            Some(name) => self.service(&services, &name).await,
+            // Who may reach the controller may not always list: then by the names that are usual.
+            None => match self.service(&services, OUR_NAME).await {
+                Err(_) => self.service(&services, PEER_NAME).await,
+                found => found,
+            },
+        }
+    }
+
+    async fn service(&self, services: &Api<Service>, name: &str) -> Result<Controller<'_>, NotFound> {
+        let service = format!("{}/{name}", self.namespace());
         let what = format!("the Service {service}");
-        let found = services.get(&name).await.map_err(|error| NotFound { what, error })?;
+        let found = services.get(name).await.map_err(|error| NotFound { what, error })?;
         let port = found.spec.and_then(|spec| spec.ports?.into_iter().next()?.name).unwrap_or_default();
         Ok(Controller { session: self, service, proxied: format!("http:{name}:{port}") })
     }
@@ -171,7 +181,9 @@ impl Controller<'_> {
     }
 }
 
+/// What our chart calls it, installed as its documentation says.
+const OUR_NAME: &str = "privyseal";
 /// What the peer's manifests call it.
-const DEFAULT_NAME: &str = "sealed-secrets-controller";
+const PEER_NAME: &str = "sealed-secrets-controller";
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LAST_WAIT: Duration = Duration::from_secs(10);

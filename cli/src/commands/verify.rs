@@ -8,10 +8,12 @@ use super::reseal::name_of;
 use crate::cluster::{Connection, Controller, OpenedWith, Verdict};
 use crate::documents::Located;
 use crate::error::{CommandError, ErrorKind, Shown};
+use crate::input::Source;
 use crate::interrupt;
 use crate::key_source::ClusterOptions;
 use crate::output::to_stdout;
 use crate::progress::Progress;
+use crate::sealed_file::sealed_objects;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
 use crate::speech;
 use clap::ValueEnum;
@@ -19,7 +21,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use privyseal_manifest::SealedSecret;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Ask the cluster whether SealedSecrets open
 ///
@@ -33,12 +35,13 @@ use std::path::PathBuf;
 Examples:
   privyseal verify --context prod sealed.yaml
   privyseal verify --for prod clusters/prod
+  kustomize build . | privyseal verify --context prod -
   privyseal verify --for prod . -o json | jq '.objects[] | select(.opens | not)'
 
 Exit status: 0 if everything opens; 1 if something does not; 2 if a file cannot be read;
 3 if the cluster cannot be reached.")]
 pub(super) struct Args {
-    /// Files and folders. With --for, files that a rule gives to another cluster are left out
+    /// Files and folders; `-` is stdin. With --for, files that a rule gives to another cluster are left out
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -74,11 +77,16 @@ enum Answer {
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     interrupt::watch();
     let connection = args.cluster.connection()?;
-    let SealedTree { files, unreadable } = SealedTree::read(&args.files);
+    let (stdin, paths): (Vec<_>, Vec<_>) = args.files.iter().cloned().partition(|path| is_stdin(path));
+    let SealedTree { mut files, unreadable } = SealedTree::read(&paths);
+    if !stdin.is_empty() {
+        files.push(read_stdin()?);
+    }
     let mut jobs = Vec::new();
     let mut elsewhere = 0;
     for file in &files {
-        if args.cluster.concerns(&file.path)? {
+        // What comes through a pipe has no path that a rule could be about.
+        if is_stdin(&file.path) || args.cluster.concerns(&file.path)? {
             jobs.extend(file.objects.iter().map(|(_, sealed)| Job { file, sealed }));
         } else {
             elsewhere += 1;
@@ -86,6 +94,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     }
     if elsewhere > 0 {
         speech::note(format_args!("{elsewhere} files are left out: a rule gives them to another cluster"));
+    }
+    if files.is_empty() && unreadable.is_empty() {
+        speech::warning("there is no SealedSecret in what was named: nothing was verified");
     }
     let answers = if jobs.is_empty() { Vec::new() } else { ask(&connection, &jobs)? };
     let report = Report::of(&jobs, &answers, &unreadable);
@@ -97,6 +108,19 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     errors.extend(not_judged(&jobs, answers));
     errors.extend(unreadable);
     CommandError::all(errors)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn read_stdin() -> Result<SealedTreeFile, CommandError> {
+    let bytes = Source::Stdin.read()?;
+    let objects = sealed_objects(&bytes, &Source::Stdin.name())?;
+    match objects.is_empty() {
+        true => Err(CommandError::input("stdin: there is no SealedSecret in it")),
+        false => Ok(SealedTreeFile { path: PathBuf::from("-"), bytes, objects }),
+    }
 }
 
 /// An answer for each job, in order. A cluster that cannot be reached fails the whole.

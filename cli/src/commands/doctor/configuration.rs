@@ -3,7 +3,7 @@
 use super::finding::{Check, Finding};
 use crate::config_file::{Configuration, repository_root};
 use crate::error::{CommandError, Shown};
-use ignore::gitignore::Gitignore;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use privyseal_repo::KeySource;
 use std::path::{Path, PathBuf};
 
@@ -61,25 +61,24 @@ fn key_files(configuration: &Configuration) -> impl Iterator<Item = PathBuf> {
     sources.map(|(KeySource::Published(path) | KeySource::Certificate(path))| PathBuf::from(path))
 }
 
-/// As Git decides: the file nearest to it that says something. What the user alone ignores counts as well, since it is
-/// the user who would commit it.
+/// As Git decides: a folder that it ignores hides all that is in it, and nothing in there can take that back. What the
+/// user alone ignores counts as well, since it is the user who would commit it.
 fn is_ignored(root: &Path, file: &Path) -> bool {
-    let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(root));
-    for folder in folders {
-        if let Some(ignored) = says(Gitignore::new(folder.join(".gitignore")).0, file) {
-            return ignored;
-        }
-    }
-    let mut excludes = ignore::gitignore::GitignoreBuilder::new(root);
+    let mut exclude = GitignoreBuilder::new(root);
     // One that is not there excludes nothing.
-    let _ = excludes.add(root.join(".git/info/exclude"));
-    excludes.build().ok().and_then(|excludes| says(excludes, file)).unwrap_or(false)
-}
-
-/// None if it says nothing of the file.
-fn says(rules: Gitignore, file: &Path) -> Option<bool> {
-    let said = rules.matched_path_or_any_parents(file, false);
-    (!said.is_none()).then(|| said.is_ignore())
+    let _ = exclude.add(root.join(".git/info/exclude"));
+    let exclude = exclude.build().unwrap_or_else(|_| Gitignore::empty());
+    let mut within = file.ancestors().take_while(|path| path.starts_with(root) && *path != root);
+    within.any(|path| {
+        // The nearest file that says something of it decides.
+        let folders = path.ancestors().skip(1).take_while(|folder| folder.starts_with(root));
+        let rules = folders.map(|folder| Gitignore::new(folder.join(".gitignore")).0);
+        let mut said = rules.chain([exclude.clone()]).filter_map(|rules| {
+            let said = rules.matched(path, path != file);
+            (!said.is_none()).then(|| said.is_ignore())
+        });
+        said.next().unwrap_or(false)
+    })
 }
 
 fn shown(path: &Path) -> String {
@@ -119,6 +118,11 @@ mod tests {
         ] {
             assert_eq!(level(&[ignores]), Level::Problem, "{ignores:?}");
         }
+        // A folder that is ignored hides what a file in it would take back.
+        assert_eq!(
+            level(&[(".gitignore", "/deploy/\n"), ("deploy/.gitignore", "!*.keys\n")]),
+            Level::Problem
+        );
         // The nearest file decides.
         assert_eq!(level(&[(".gitignore", "*.keys\n"), ("deploy/.gitignore", "!*.keys\n")]), Level::Ok);
     }

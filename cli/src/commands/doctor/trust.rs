@@ -140,7 +140,8 @@ pub(super) fn judge_keys(
                 "{place}: it has {evidence}, but {pinned} is pinned: somebody may be giving you a key of their own"
             ),
             format!(
-                "ask somebody who knows the cluster; if its key did change, remove {subject} from the trust file"
+                "ask somebody who knows the cluster; if its key did change, remove {} from the trust file",
+                Shown(&subject.to_string())
             ),
         ),
         Judgement::Outdated { newest } => Finding::problem(
