@@ -1,22 +1,25 @@
 //! `verify`: what the controller's answers become. The API server is canned here; the end-to-end tests have real ones.
 
-use crate::cluster::{Cluster, api_server, refusal};
-use crate::harness::{Done, has, key, secret};
+use crate::cluster::{Cluster, api_server, published, refusal};
+use crate::harness::{Done, has, key, other_key, secret};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 const SERVICE: &str = "/api/v1/namespaces/ops/services/sealer";
 const VERIFY: &str = "/api/v1/namespaces/ops/services/http:sealer:http/proxy/v1/verify";
+const CONFIG_MAP: &str = "/api/v1/namespaces/ops/configmaps/privyseal-sealing-keys";
 const OPTIONS: &str =
     "--context prod --kubeconfig config --controller-namespace ops --controller-name sealer";
 
-/// A cluster whose controller gives this answer, and `sealed.yaml` with ns/db.
+/// A cluster whose controller gives this answer, and `sealed.yaml` with ns/db. It publishes another key.
 fn cluster(status: u16, answer: &str) -> Cluster {
+    let published = published(&[&other_key().certificate], &[]).0;
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sealer"},
         "spec": {"ports": [{"name": "http", "port": 8080}]}});
     let cluster = Cluster::new(api_server(BTreeMap::from([
         (SERVICE, (200, service.to_string())),
+        (CONFIG_MAP, (200, published.to_string())),
         (VERIFY, (status, answer.to_owned())),
     ])));
     cluster.scene.seal(&secret(Some("ns"), Some("db")));
@@ -80,6 +83,24 @@ fn the_peers_controller_names_no_keys_and_reseal_does_not_take_that_for_knowledg
         (&report["objects"][0]["opens"], &report["objects"][0]["openedWith"]),
         (&json!(true), &Value::Null)
     );
+
+    let before = cluster.scene.read("sealed.yaml");
+    let error = cluster.scene.run(&format!("reseal sealed.yaml {OPTIONS}")).fails(1);
+    has(&error, &["the answer is not one of our controller", "nothing was written"]);
+    assert_eq!(cluster.scene.read("sealed.yaml"), before);
+}
+
+#[test]
+fn stdin_is_verified_and_nothing_at_all_is_no_success_in_silence() {
+    let cluster = cluster(200, &opened());
+    let sealed = cluster.scene.read("sealed.yaml");
+    let run = || cluster.scene.run(&format!("verify - {OPTIONS}"));
+    has(&run().stdin(&sealed).succeeds().stdout, &["-:1: ns/db: opens: password with "]);
+    has(&run().stdin("kind: ConfigMap\n").fails(2), &["there is no SealedSecret in it"]);
+    std::fs::create_dir(cluster.scene.path("empty")).unwrap();
+    let done = verify(&cluster, "empty");
+    assert_eq!((done.status, done.stdout.as_str()), (Some(0), ""));
+    has(&done.stderr, &["warning: there is no SealedSecret"]);
 }
 
 #[test]

@@ -37,10 +37,11 @@ fn the_controller_says_what_opens_and_with_which_key() {
     network::alone(async || {
         let control_plane = ControlPlane::start();
         let client = control_plane.client();
-        let release = Release::install(&control_plane, ReleaseOptions::default().place("ours", "ours")).await;
+        let release =
+            Release::install(&control_plane, ReleaseOptions::default().place("privyseal", "privyseal")).await;
         let controller = Controller::start(&release, ControllerOptions::default().reachable()).await;
         release.lead_to(&controller).await;
-        let desk = Desk::of_admin(&control_plane, "ours");
+        let desk = Desk::of_admin(&control_plane, "privyseal");
         write_tree(&desk, &Sealer::of(&controller).await);
 
         let output = answers(&desk, "verify tree/a.json -o json", 0).await;
@@ -66,9 +67,9 @@ fn the_controller_says_what_opens_and_with_which_key() {
         let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
         let account = serde_json::from_value(json!({"metadata": {"name": "somebody"}})).unwrap();
         accounts.create(&Default::default(), &account).await.unwrap();
-        let mut somebody = Desk::new(&control_plane.kubeconfig_for("default", "somebody").await, "ours");
+        let mut somebody = Desk::new(&control_plane.kubeconfig_for("default", "somebody").await, "privyseal");
         std::mem::swap(&mut somebody.scratch, &mut { desk }.scratch);
-        let output = somebody.asks("verify tree --controller-name ours-privyseal");
+        let output = somebody.asks("verify tree");
         assert_eq!(output.status.code(), Some(1));
         assert!(told(&output).contains("services/proxy"), "{}", told(&output));
     });
