@@ -12,7 +12,7 @@ mod key_secrets;
 mod published;
 mod replicas;
 
-pub(crate) use controller::{Controller, OpenedWith, Verdict};
+pub(crate) use controller::{Controller, NotFound, OpenedWith, Verdict};
 pub(crate) use key_secrets::{ClusterKey, KeyState};
 pub(crate) use published::{Answer, ask};
 pub(crate) use replicas::Replicas;

@@ -2,20 +2,25 @@
 
 mod completion;
 mod diff;
+mod doctor;
 mod edit;
 mod init;
 mod inspect;
 mod keys;
 mod lint;
+mod reference;
 mod reseal;
 mod seal;
 mod set;
 mod unseal;
 mod unset;
+mod verify;
 
 use crate::error::CommandError;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use privyseal_manifest::Encoding;
+use std::ffi::OsString;
+use std::path::Path;
 
 /// Seals Kubernetes Secrets so that they can be committed to Git.
 ///
@@ -46,13 +51,30 @@ enum Command {
     Unseal(unseal::Args),
     Inspect(inspect::Args),
     Lint(lint::Args),
+    Verify(verify::Args),
     Reseal(reseal::Args),
     Keys(keys::Args),
     Init(init::Args),
+    Doctor(doctor::Args),
     Completion(completion::Args),
+    #[command(hide = true)]
+    Reference(reference::Args),
 }
 
 impl Cli {
+    /// Reads the command line. As a plugin of kubectl, help and errors call it as people do.
+    pub(crate) fn parse_arguments(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        let mut command = Self::command();
+        if is_kubectl_plugin(arguments.first()) {
+            command = command.bin_name("kubectl privyseal");
+        }
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
     /// Does what was asked.
     pub(crate) fn run(&self) -> Result<(), CommandError> {
         match &self.command {
@@ -64,12 +86,20 @@ impl Cli {
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Lint(args) => lint::run(args),
+            Command::Verify(args) => verify::run(args),
             Command::Reseal(args) => reseal::run(args),
             Command::Keys(args) => keys::run(args),
             Command::Init(args) => init::run(args),
+            Command::Doctor(args) => doctor::run(args),
             Command::Completion(args) => completion::run(args),
+            Command::Reference(args) => reference::run(args),
         }
     }
+}
+
+/// kubectl runs `kubectl-NAME` for `kubectl NAME`.
+fn is_kubectl_plugin(program: Option<&OsString>) -> bool {
+    program.and_then(|program| Path::new(program).file_stem()).is_some_and(|stem| stem == "kubectl-privyseal")
 }
 
 /// How manifests are written.

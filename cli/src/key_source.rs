@@ -10,7 +10,7 @@
 
 mod found;
 
-pub(crate) use found::{Found, Provenance};
+pub(crate) use found::{Found, Provenance, newest_usable};
 
 use crate::certificate::certificate_from_pem;
 use crate::cluster::{self, Connection, ConnectionOptions, Session};
@@ -184,6 +184,28 @@ impl ClusterOptions {
         KeyFinder { trust: &self.trust, now, found: Vec::new() }
     }
 
+    /// The cluster that is named, if one is, and under what its keys are pinned. `file` says whose configuration holds.
+    pub(crate) fn asked(&self, file: Option<&Path>) -> Result<Option<(Subject, Connection)>, CommandError> {
+        match (&self.cluster, self.connection.connection()) {
+            (Some(name), _) => {
+                let connection = self.named(name, file)?.connection().ok_or_else(|| {
+                    CommandError::input(
+                        "--for: the configuration names no context in which the cluster could be asked",
+                    )
+                    .hint("give --context CONTEXT")
+                })?;
+                Ok(Some((Subject::Cluster(name.clone()), connection)))
+            }
+            (None, Some(connection)) => Ok(Some((Subject::Context(connection.context.clone()), connection))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Options about trust.
+    pub(crate) fn trust(&self) -> &TrustOptions {
+        &self.trust
+    }
+
     /// Whether a file is for the cluster that `--for` names: only a rule that names another one says no.
     pub(crate) fn concerns(&self, file: &Path) -> Result<bool, CommandError> {
         let Some(name) = &self.cluster else { return Ok(true) };
@@ -201,7 +223,8 @@ impl ClusterOptions {
         self.configured(&configuration, name, "--for".to_owned())
     }
 
-    fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
+    /// The configuration that holds for a file; for none, that of the folder in which the command runs.
+    pub(crate) fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
         match (&self.config, file) {
             (Some(config), _) => Configuration::read(config).map(Some),
             (None, Some(file)) => Configuration::for_file(file),

@@ -34,13 +34,12 @@ mod tree;
 mod trust_file;
 mod values;
 
-use clap::Parser as _;
 use clap::error::ErrorKind as ClapErrorKind;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     forbid_core_dumps();
-    let result = match commands::Cli::try_parse() {
+    let result = match commands::Cli::parse_arguments(std::env::args_os()) {
         Ok(cli) => cli.run(),
         Err(error) => return answer(&error),
     };

@@ -3,6 +3,7 @@
 use crate::documents::Located;
 use crate::error::{CommandError, Shown};
 use crate::sealed_file::located;
+use crate::speech;
 use crate::tree::{self, TreeFile};
 use privyseal_manifest::names::SEALED_SECRET_KIND;
 use privyseal_manifest::{Document, DocumentId, SealedSecret};
@@ -50,6 +51,27 @@ impl SealedTree {
             }
         }
         Self { files, unreadable, hidden }
+    }
+
+    /// Says which files seem to hold sealed values that this cannot reach, and what becomes of them.
+    pub(crate) fn warn_of_hidden(&self, so: &str) {
+        for file in &self.hidden {
+            speech::warning(format_args!(
+                "{}: it seems to hold sealed values within another object: {so}",
+                Shown(file)
+            ));
+        }
+    }
+}
+
+impl SealedTreeFile {
+    /// Of a file that holds nothing else.
+    pub(crate) fn new(
+        path: PathBuf,
+        bytes: Zeroizing<Vec<u8>>,
+        objects: Vec<(DocumentId, Located<SealedSecret>)>,
+    ) -> Self {
+        Self { path, bytes, objects, hides_some: false }
     }
 }
 

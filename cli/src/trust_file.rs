@@ -75,6 +75,16 @@ impl TrustFile<'_> {
         }
     }
 
+    /// The file; none if there is no home.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// What is pinned.
+    pub(crate) fn pins(&self) -> &Trust {
+        &self.trust
+    }
+
     /// Lets keys pass that are pinned, or that somebody decides to trust now. `origin` says where they come from.
     pub(crate) fn decide(
         &mut self,

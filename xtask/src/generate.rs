@@ -1,7 +1,8 @@
 //! `cargo xtask generate`: the files that are made from other files, and the check that they were.
 //!
-//! The CRD and the schema of the configuration come from the Rust types, the plain manifest from the chart. They are committed, because people
-//! install from them; the check makes sure that nobody edits them or forgets to make them again.
+//! The CRD and the schema of the configuration come from the Rust types, the reference of the command line from its
+//! definitions, the plain manifest from the chart. They are committed, because people install from them and read them;
+//! the check makes sure that nobody edits them or forgets to make them again.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,8 @@ use crate::prerequisites::{self, Need};
 use crate::workspace::{Profile, Workspace};
 use crate::{go_tools, process};
 
-/// Make the generated files again: the CRD, the schema of .privyseal.yaml and deploy/install.yaml
+/// Make the generated files again: the CRD, the schema of .privyseal.yaml, the reference of the command line and
+/// deploy/install.yaml
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Write nothing; fail if a file is not as it would be made
@@ -35,6 +37,7 @@ struct Generated {
 const GENERATED: &[Generated] = &[
     Generated { path: "charts/privyseal/crds/sealedsecrets.yaml", needs_helm: false, make: crd },
     Generated { path: "docs/privyseal.schema.json", needs_helm: false, make: config_schema },
+    Generated { path: "docs/reference/cli.md", needs_helm: false, make: cli_reference },
     Generated { path: "deploy/install.yaml", needs_helm: true, make: install },
 ];
 
@@ -105,12 +108,31 @@ fn config_schema(workspace: &Workspace) -> Result<String> {
     example(workspace, "schema")
 }
 
-/// What an example of a crate prints. All examples of the workspace are built: one package alone would give its
-/// dependencies other features, and compile them once more.
+/// Man pages are made the same way when a release is packaged: `privyseal reference --format man --out-dir DIR`.
+fn cli_reference(workspace: &Workspace) -> Result<String> {
+    build(workspace)?;
+    let program = workspace.programs(Profile::Dev).join("privyseal");
+    process::output(workspace.command(program).args(["reference", "--format", "markdown"]))
+}
+
+/// What an example of a crate prints.
 fn example(workspace: &Workspace, name: &str) -> Result<String> {
-    process::run(&mut workspace.cargo(&["build", "--quiet", "--workspace", "--examples", "--locked"]))?;
+    build(workspace)?;
     let program = workspace.programs(Profile::Dev).join("examples").join(name);
     process::output(&mut workspace.command(program))
+}
+
+/// All examples and programs of the workspace are built: one package alone would give its dependencies other features,
+/// and compile them once more.
+fn build(workspace: &Workspace) -> Result<()> {
+    process::run(&mut workspace.cargo(&[
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bins",
+        "--examples",
+        "--locked",
+    ]))
 }
 
 fn install(workspace: &Workspace) -> Result<String> {

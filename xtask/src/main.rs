@@ -7,7 +7,7 @@
 //! ```text
 //! workspace  where everything is      go_tools       the programs that come from Go modules
 //! process    run a program            prerequisites  what has to be installed
-//! progress   long work, visibly       test, fuzz, up, demo, generate, image   one file per subcommand
+//! progress   long work, visibly       test, fuzz, up, demo, generate, image, krew   one file per subcommand
 //! ```
 //!
 //! Data goes to stdout: the table of stages, the tale of the demo, the output of tests. Progress goes to stderr.
@@ -18,6 +18,7 @@ mod fuzz;
 mod generate;
 mod go_tools;
 mod image;
+mod krew;
 mod prerequisites;
 mod process;
 mod progress;
@@ -47,6 +48,7 @@ enum Task {
     Up(up::Args),
     Generate(generate::Args),
     Image(image::Args),
+    Krew(krew::Args),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Task::Up(args) => up::run(&workspace, &args),
         Task::Generate(args) => generate::run(&workspace, &args),
         Task::Image(args) => image::run(&workspace, &args),
+        Task::Krew(args) => krew::run(&workspace, &args),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

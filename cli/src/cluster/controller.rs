@@ -17,7 +17,16 @@ pub(crate) struct Controller<'a> {
     session: &'a Session,
     /// `NAMESPACE/NAME` of the Service.
     service: String,
-    proxy: String,
+    /// `http:NAME:PORT`, as rights on `services/proxy` name it.
+    proxied: String,
+}
+
+/// The controller's Service was looked for in vain.
+pub(crate) struct NotFound {
+    /// What was looked for.
+    pub(crate) what: String,
+    /// What came of it.
+    pub(crate) error: kube::Error,
 }
 
 /// Which key opens each item.
@@ -38,24 +47,38 @@ struct VerifyAnswer {
 }
 
 impl Session {
-    /// Finds the controller's Service: the one that is named, else by what our chart labels it with, else by the name
-    /// that `kubeseal` takes.
+    /// Finds the controller's Service: the one that is named, else by what our chart labels it with, else by the names
+    /// that our chart and `kubeseal` give it.
     pub(crate) async fn controller(&self) -> Result<Controller<'_>, CommandError> {
-        let namespace = self.namespace();
-        let services = Api::<Service>::namespaced(self.client.clone(), namespace);
-        let name = match &self.connection.controller_name {
-            Some(name) => name.as_str().to_owned(),
-            None => self.labelled_service(&services).await.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
-        };
-        let service = format!("{namespace}/{name}");
-        let what = format!("the Service {service}");
-        let found = services.get(&name).await.map_err(|error| {
+        self.find_controller().await.map_err(|NotFound { what, error }| {
             self.error(&what, &error)
                 .hint("name the controller with --controller-namespace and --controller-name")
-        })?;
+        })
+    }
+
+    /// The same, for who asks why it is not there.
+    pub(crate) async fn find_controller(&self) -> Result<Controller<'_>, NotFound> {
+        let services = Api::<Service>::namespaced(self.client.clone(), self.namespace());
+        let named = match &self.connection.controller_name {
+            Some(name) => Some(name.as_str().to_owned()),
+            None => self.labelled_service(&services).await,
+        };
+        match named {
+            Some(name) => self.service(&services, &name).await,
+            // Who may reach the controller may not always list: then by the names that are usual.
+            None => match self.service(&services, OUR_NAME).await {
+                Err(_) => self.service(&services, PEER_NAME).await,
+                found => found,
+            },
+        }
+    }
+
+    async fn service(&self, services: &Api<Service>, name: &str) -> Result<Controller<'_>, NotFound> {
+        let service = format!("{}/{name}", self.namespace());
+        let what = format!("the Service {service}");
+        let found = services.get(name).await.map_err(|error| NotFound { what, error })?;
         let port = found.spec.and_then(|spec| spec.ports?.into_iter().next()?.name).unwrap_or_default();
-        let proxy = format!("/api/v1/namespaces/{namespace}/services/http:{name}:{port}/proxy");
-        Ok(Controller { session: self, service, proxy })
+        Ok(Controller { session: self, service, proxied: format!("http:{name}:{port}") })
     }
 
     /// Nothing if it may not be looked for.
@@ -74,13 +97,40 @@ impl Controller<'_> {
         self.service.split_once('/').map_or("", |(_, name)| name)
     }
 
-    /// Asks whether an object opens, and with which keys.
+    /// `NAMESPACE/NAME` of the Service.
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// What a right to reach it names: the Service, and how it is reached.
+    pub(crate) fn proxied(&self) -> &str {
+        &self.proxied
+    }
+
+    /// Asks whether an object opens, and with which key each item does. The peer's controller, which does not say with
+    /// which, is none that could be asked this.
     pub(crate) async fn verify(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
+        match self.opens(object).await? {
+            Verdict::Opens(keys) if keys.is_empty() && !object.spec.encrypted_data.is_empty() => {
+                Err(self.odd_answer())
+            }
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// Asks whether an object opens. Where the controller names no keys, as the peer's, the map is empty: that is no
+    /// knowledge of keys.
+    pub(crate) async fn opens(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
         let Some(text) = self.post("/v1/verify", object).await? else { return Ok(Verdict::DoesNotOpen) };
-        // The peer's says no more than that it opens.
+        if text.trim().is_empty() {
+            return Ok(Verdict::Opens(OpenedWith::new()));
+        }
         let answer: VerifyAnswer = serde_json::from_str(&text).map_err(|_| self.odd_answer())?;
         let keys = answer.opened_with.into_iter().map(|(item, key)| Some((item, key.parse().ok()?)));
-        keys.collect::<Option<_>>().map(Verdict::Opens).ok_or_else(|| self.odd_answer())
+        let keys: Option<OpenedWith> = keys.collect();
+        // Each item, and nothing else: callers rely on it.
+        let keys = keys.filter(|keys| keys.keys().eq(object.spec.encrypted_data.keys()));
+        keys.map(Verdict::Opens).ok_or_else(|| self.odd_answer())
     }
 
     /// Has all values of an object sealed to the newest key. None if it does not open.
@@ -98,7 +148,9 @@ impl Controller<'_> {
         let what = format!("the Service {}, {path}", self.service);
         let mut wait = FIRST_WAIT;
         loop {
-            let request = http::Request::post(format!("{}{path}", self.proxy))
+            let (namespace, proxied) = (self.session.namespace(), &self.proxied);
+            let uri = format!("/api/v1/namespaces/{namespace}/services/{proxied}/proxy{path}");
+            let request = http::Request::post(uri)
                 .header(http::header::CONTENT_TYPE, "application/json")
                 .body(body.clone())
                 .map_err(|error| self.session.error(&what, &kube::Error::HttpError(error)))?;
@@ -129,7 +181,9 @@ impl Controller<'_> {
     }
 }
 
+/// What our chart calls it, installed as its documentation says.
+const OUR_NAME: &str = "privyseal";
 /// What the peer's manifests call it.
-const DEFAULT_NAME: &str = "sealed-secrets-controller";
+const PEER_NAME: &str = "sealed-secrets-controller";
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LAST_WAIT: Duration = Duration::from_secs(10);

@@ -21,7 +21,6 @@ use crate::output::{Content, Staged};
 use crate::progress::Progress;
 use crate::sealed_file::refuse_if_changed;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
-use crate::speech;
 use clap::ValueEnum;
 use destination::Destinations;
 use jiff::Timestamp;
@@ -109,13 +108,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     interrupt::watch();
     let now = Timestamp::now();
     let tree = SealedTree::read(&args.paths);
+    tree.warn_of_hidden("they stay as they are");
     let mut errors = tree.unreadable;
-    for file in &tree.hidden {
-        speech::warning(format_args!(
-            "{}: it seems to hold sealed values within another object: they stay as they are",
-            Shown(file)
-        ));
-    }
     let mut destinations = Destinations::new(&args.destination, now, !args.keys.is_given());
     let mut jobs = Vec::new();
     for file in &tree.files {

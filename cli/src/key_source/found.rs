@@ -74,7 +74,7 @@ pub(crate) enum Provenance {
 }
 
 /// The newest certificate of a list that is neither revoked nor outside its dates.
-pub(super) fn newest_usable(list: &PublishedKeys, now: Timestamp) -> Option<Certificate> {
+pub(crate) fn newest_usable(list: &PublishedKeys, now: Timestamp) -> Option<Certificate> {
     let certificates = list.keys.iter().map(|key| &key.certificate);
     certificates
         .filter(|certificate| !list.revoked.contains(&certificate.fingerprint()))

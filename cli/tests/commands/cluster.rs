@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use privyseal_keys::{Certificate, PublishedKey, PublishedKeys, PublisherKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 
 const CONFIG_MAP: &str = "/api/v1/namespaces/privyseal/configmaps/privyseal-sealing-keys";
@@ -15,7 +15,7 @@ const CERTIFICATE: &str =
 const TOKEN: &str = "canary-token-of-the-kubeconfig";
 
 /// Answers each path with a status and a body; other paths with 404.
-fn api_server(answers: BTreeMap<&'static str, (u16, String)>) -> u16 {
+pub(crate) fn api_server(answers: BTreeMap<&'static str, (u16, String)>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -23,6 +23,11 @@ fn api_server(answers: BTreeMap<&'static str, (u16, String)>) -> u16 {
             let mut reader = BufReader::new(stream);
             let mut head = String::new();
             while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|read| read > 0) {}
+            // What is left unread would break the connection before the answer is through.
+            let length = head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let _ = std::io::copy(&mut reader.by_ref().take(length.unwrap_or(0)), &mut std::io::sink());
             let path = head.split_whitespace().nth(1).unwrap_or_default().trim_end_matches('?');
             let (status, body) = answers.get(path).cloned().unwrap_or_else(|| (404, refusal(404)));
             let head =
@@ -33,13 +38,13 @@ fn api_server(answers: BTreeMap<&'static str, (u16, String)>) -> u16 {
     port
 }
 
-fn refusal(code: u16) -> String {
+pub(crate) fn refusal(code: u16) -> String {
     let reason = if code == 404 { "NotFound" } else { "Other" };
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "refused", "reason": reason, "code": code})
         .to_string()
 }
 
-fn published(certificates: &[&str], revoked: &[&str]) -> (Value, String) {
+pub(crate) fn published(certificates: &[&str], revoked: &[&str]) -> (Value, String) {
     let certificate = |pem: &&str| Certificate::from_pem(pem.as_bytes()).unwrap();
     let list = PublishedKeys {
         serial: 7,
@@ -59,13 +64,13 @@ fn service() -> String {
     .to_string()
 }
 
-struct Cluster {
-    scene: Scene,
-    server: String,
+pub(crate) struct Cluster {
+    pub(crate) scene: Scene,
+    pub(crate) server: String,
 }
 
 impl Cluster {
-    fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         let scene = Scene::new();
         let server = format!("http://127.0.0.1:{port}");
         scene.file(

@@ -144,6 +144,11 @@ impl Trust {
         self.pins.iter().filter(move |(_, pin)| is_theirs(pin)).map(|(subject, _)| subject)
     }
 
+    /// What the keys of a cluster must be, if that was decided.
+    pub fn pinned(&self, subject: &Subject) -> Option<Pin> {
+        self.pins.get(subject).copied()
+    }
+
     /// Pins what somebody decided to trust, or the serial of a newer list.
     pub fn pin(&mut self, subject: Subject, pin: Pin) {
         self.pins.insert(subject, pin);
