@@ -20,7 +20,7 @@ use crate::process::{self, Lines};
 use crate::progress::{Job, Status};
 use crate::workspace::{Profile, Workspace};
 
-/// Show what Privyseal does: seal, commit, apply, open, repair, rotate, refuse
+/// Show what Privyseal does: seal, commit, apply, open, repair, rotate, reseal, refuse
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Use the cluster of this kubeconfig's current context instead of an own control plane. What the demo makes

@@ -1,4 +1,4 @@
-//! The half on a real control plane: install, commit, apply, open, repair, rotate, refuse.
+//! The half on a real control plane: install, commit, apply, open, repair, rotate, reseal, refuse.
 
 use std::path::Path;
 
@@ -144,20 +144,35 @@ impl Stage<'_> {
         let story = self.story;
         let context = self.context()?;
         story.chapter("Rotated");
-        story.say(
-            "A new sealing key. The controller notices it and publishes its certificate; the old key goes on \
-             opening.",
-        );
-        story.run(&format!("privyseal keys generate -n {NAMESPACE} | kubectl create -f -"))?;
-        story.until(
-            &format!(
-                "privyseal keys fetch --context {context} --out-file new.pem && ! cmp --quiet cluster.pem new.pem"
-            ),
-            |_| true,
-        )?;
+        story.say("A new sealing key, made and signed by the controller; the old key goes on opening.");
+        story.run(&format!("privyseal keys rotate --context {context}"))?;
         story.run(&format!("kubectl -n {TEAM} delete secret db"))?;
         self.the_password_is_there()?;
         story.conclude("what was sealed with the old key still opens");
+
+        story.chapter("Resealed and retired");
+        story.say(
+            "What is in Git moves to the new key. Somebody who holds the keys does it here; without --key the \
+             controller would.",
+        );
+        story.run(&format!(
+            "kubectl -n {NAMESPACE} get secrets -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml > keys.yaml"
+        ))?;
+        story.run(&format!(
+            "privyseal reseal repository --context {context} --key keys.yaml && rm keys.yaml"
+        ))?;
+        story.run("git -C repository diff --stat")?;
+        story.run("kubectl apply -f repository/db.yaml")?;
+        let nothing_left = |report: &str| {
+            let old = report.lines().find(|line| line.contains("opening only"));
+            old.is_some_and(|line| line.split_whitespace().rev().nth(1) == Some("0"))
+        };
+        story.until(&format!("privyseal keys report repository --context {context}"), nothing_left)?;
+        let old = format!("privyseal keys list --context {context} | awk '/opening only/ {{print $1}}'");
+        story.run(&format!("privyseal keys retire $({old}) repository --context {context}"))?;
+        story.run(&format!("kubectl -n {TEAM} delete secret db"))?;
+        self.the_password_is_there()?;
+        story.conclude("the old key opens nothing any more, and nothing needs it");
 
         story.chapter("Stolen");
         story.say(
