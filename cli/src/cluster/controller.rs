@@ -121,6 +121,17 @@ impl Controller<'_> {
     /// Asks whether an object opens. Where the controller names no keys, as the peer's, the map is empty: that is no
     /// knowledge of keys.
     pub(crate) async fn opens(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
+        let mut all = OpenedWith::new();
+        for part in parts(object) {
+            match self.part_opens(&part).await? {
+                Verdict::Opens(keys) => all.extend(keys),
+                Verdict::DoesNotOpen => return Ok(Verdict::DoesNotOpen),
+            }
+        }
+        Ok(Verdict::Opens(all))
+    }
+
+    async fn part_opens(&self, object: &SealedSecret) -> Result<Verdict, CommandError> {
         let Some(text) = self.post("/v1/verify", object).await? else { return Ok(Verdict::DoesNotOpen) };
         if text.trim().is_empty() {
             return Ok(Verdict::Opens(OpenedWith::new()));
@@ -135,6 +146,18 @@ impl Controller<'_> {
 
     /// Has all values of an object sealed to the newest key. None if it does not open.
     pub(crate) async fn rotate(&self, object: &SealedSecret) -> Result<Option<SealedSecret>, CommandError> {
+        let mut whole = object.clone();
+        for mut part in parts(object) {
+            // Each answer says the keys of its own values beside what was said before.
+            part.metadata.annotations.clone_from(&whole.metadata.annotations);
+            let Some(rotated) = self.rotate_part(&part).await? else { return Ok(None) };
+            whole.metadata.annotations = rotated.metadata.annotations;
+            whole.spec.encrypted_data.extend(rotated.spec.encrypted_data);
+        }
+        Ok(Some(whole))
+    }
+
+    async fn rotate_part(&self, object: &SealedSecret) -> Result<Option<SealedSecret>, CommandError> {
         let Some(text) = self.post("/v1/rotate", object).await? else { return Ok(None) };
         let mut documents =
             privyseal_manifest::read(text.as_bytes(), "controller").map_err(|_| self.odd_answer())?;
@@ -183,6 +206,21 @@ impl Controller<'_> {
 
 /// What our chart calls it, installed as its documentation says.
 const OUR_NAME: &str = "privyseal";
+/// An object in parts of so few items that each is within what the controller does for one request, even if every value
+/// takes several attempts. One without items is one part.
+fn parts(object: &SealedSecret) -> impl Iterator<Item = SealedSecret> {
+    let items: Vec<_> = object.spec.encrypted_data.iter().collect();
+    let chunks: Vec<_> =
+        if items.is_empty() { vec![Vec::new()] } else { items.chunks(PART).map(<[_]>::to_vec).collect() };
+    chunks.into_iter().map(|items| {
+        let mut part = object.clone();
+        part.spec.encrypted_data =
+            items.into_iter().map(|(item, text)| (item.clone(), text.clone())).collect();
+        part
+    })
+}
+
+const PART: usize = 32;
 /// What the peer's manifests call it.
 const PEER_NAME: &str = "sealed-secrets-controller";
 const FIRST_WAIT: Duration = Duration::from_millis(200);

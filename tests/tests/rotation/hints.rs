@@ -21,6 +21,19 @@ fn a_colleagues_kubeseal_and_a_lying_hint_keep_a_key_from_being_retired() {
         tree.succeeds("reseal clusters");
         cluster.reconcile(&folder, 2).await;
 
+        // More values than the controller opens for one request.
+        let items: Vec<_> = (0..300).map(|number| format!("--from-literal i{number}={number}")).collect();
+        let seal = format!(
+            "seal --cert {} --name many -n apps -o json {}",
+            tree.path("old.pem").display(),
+            items.join(" ")
+        );
+        std::fs::write(tree.file("many.json"), tree.succeeds(&seal)).unwrap();
+        let report = tree.json("reseal many.json --for a");
+        assert_eq!(report["resealed"], 300);
+        assert_eq!(tree.json("reseal many.json --for a")["kept"], 300);
+        std::fs::remove_file(tree.file("many.json")).unwrap();
+
         // A colleague, with the certificate of yesterday and the peer's tool: nothing says which key that was.
         let mut kubeseal = Command::new(tools::kubeseal());
         kubeseal.args(["--cert"]).arg(tree.path("old.pem")).args(["--merge-into"]).arg(folder.join("0.json"));
