@@ -1,10 +1,13 @@
 //! The command line: one file per subcommand.
 
 mod completion;
+mod diff;
 mod doctor;
+mod edit;
 mod init;
 mod inspect;
 mod keys;
+mod lint;
 mod reference;
 mod reseal;
 mod seal;
@@ -43,8 +46,11 @@ enum Command {
     Seal(seal::Args),
     Set(set::Args),
     Unset(unset::Args),
+    Edit(edit::Args),
+    Diff(diff::Args),
     Unseal(unseal::Args),
     Inspect(inspect::Args),
+    Lint(lint::Args),
     Verify(verify::Args),
     Reseal(reseal::Args),
     Keys(keys::Args),
@@ -75,8 +81,11 @@ impl Cli {
             Command::Seal(args) => seal::run(args),
             Command::Set(args) => set::run(args),
             Command::Unset(args) => unset::run(args),
+            Command::Edit(args) => edit::run(args),
+            Command::Diff(args) => diff::run(args),
             Command::Unseal(args) => unseal::run(args),
             Command::Inspect(args) => inspect::run(args),
+            Command::Lint(args) => lint::run(args),
             Command::Verify(args) => verify::run(args),
             Command::Reseal(args) => reseal::run(args),
             Command::Keys(args) => keys::run(args),

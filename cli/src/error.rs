@@ -170,7 +170,7 @@ impl Display for Shown<'_> {
 }
 
 /// Control characters, line and paragraph separators, and the invisible ones that change the direction of text.
-fn is_unsafe(character: char) -> bool {
+pub(crate) fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

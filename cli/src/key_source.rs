@@ -13,7 +13,7 @@ mod found;
 pub(crate) use found::{Found, Provenance, newest_usable};
 
 use crate::certificate::certificate_from_pem;
-use crate::cluster::{self, Connection, ConnectionOptions};
+use crate::cluster::{self, Connection, ConnectionOptions, Session};
 use crate::config_file::Configuration;
 use crate::download::{self, without_password};
 use crate::error::{CommandError, Shown};
@@ -151,20 +151,37 @@ impl KeyOptions {
 
     /// Finds keys, each once.
     pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
-        KeyFinder { trust: &self.at.trust, now, found: Vec::new() }
+        self.at.finder(now)
     }
 }
 
 impl ClusterOptions {
-    /// The cluster that is named, and no other: it is asked itself, or changed.
-    pub(crate) fn connection(&self) -> Result<Connection, CommandError> {
-        let asked = self.asked(None)?.ok_or_else(|| {
-            CommandError::input("no cluster is given").hint(
-                "give --context CONTEXT, or --for CLUSTER of the configuration; \
-                 the current context is never used unnamed",
-            )
-        })?;
-        Ok(asked.1)
+    /// Talks to the cluster that is named, and to no other, once its keys are those that trust knows.
+    pub(crate) fn session<T>(
+        &self,
+        work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let origin = match (&self.cluster, self.connection.connection()) {
+            (Some(name), _) => self.named(name, None)?,
+            (None, Some(connection)) => Origin::Context(connection),
+            (None, None) => {
+                return Err(CommandError::input("no cluster is given").hint(
+                    "give --context CONTEXT, or --for CLUSTER of the configuration; \
+                     the current context is never used unnamed",
+                ));
+            }
+        };
+        // The context may lead to another cluster than it did, or than the configuration means.
+        self.finder(Timestamp::now()).find_live(&origin)?;
+        match origin.connection() {
+            Some(connection) => connection.session(work),
+            None => Err(CommandError::input("the configuration names no context of the cluster")),
+        }
+    }
+
+    /// Finds keys, each once.
+    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
+        KeyFinder { trust: &self.trust, now, found: Vec::new() }
     }
 
     /// The cluster that is named, if one is, and under what its keys are pinned. `file` says whose configuration holds.

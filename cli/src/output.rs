@@ -8,10 +8,12 @@ use crate::error::{CommandError, Shown};
 use crate::input::reason;
 use crate::speech;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
+use zeroize::Zeroizing;
 
 /// What a file holds, which decides who may read it when it is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,22 @@ pub(crate) fn to_stdout(bytes: &[u8]) -> Result<(), CommandError> {
     })
 }
 
+/// A text that may hold plaintext, written twice: first to know its length, since growing leaves copies behind.
+pub(crate) fn wiped_text(write: impl Fn(&mut dyn fmt::Write) -> fmt::Result) -> Zeroizing<String> {
+    struct Length(usize);
+    impl fmt::Write for Length {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 += text.len();
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    write(&mut length).expect("counting does not fail");
+    let mut text = Zeroizing::new(String::with_capacity(length.0));
+    write(&mut *text).expect("memory does not fail");
+    text
+}
+
 /// A file that is written, and not yet in its place. Dropped without [`Staged::commit`], it leaves nothing behind.
 pub(crate) struct Staged {
     name: String,
@@ -68,7 +86,7 @@ enum State {
     /// To be renamed onto the path.
     Ready { temporary: NamedTempFile, target: PathBuf },
     /// A pipe or device: there is nothing to replace, so it is written when its turn comes.
-    Direct { target: PathBuf, bytes: zeroize::Zeroizing<Vec<u8>> },
+    Direct { target: PathBuf, bytes: Zeroizing<Vec<u8>> },
 }
 
 impl Staged {

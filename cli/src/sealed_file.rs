@@ -7,6 +7,7 @@ use crate::output::{Content, Staged};
 use privyseal_manifest::edit::{self, Edit};
 use privyseal_manifest::names::SEALED_SECRET_KIND;
 use privyseal_manifest::{Document, DocumentId, SealedSecret};
+use std::fs;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -52,11 +53,27 @@ impl SealedFile {
         }
     }
 
-    /// Writes the file with some texts of the object changed.
+    /// Writes the file with some texts of the object changed. What somebody else wrote meanwhile is not overwritten.
     pub(crate) fn write(&self, changes: impl FnOnce(Edit) -> Edit) -> Result<(), CommandError> {
         let name = self.path.to_string_lossy();
+        refuse_if_changed(&self.path, &self.bytes)?;
         let edited = edit::apply(&self.bytes, &name, &[changes(Edit::of(self.id))])?;
         Staged::new(&self.path, edited.as_str().as_bytes(), Content::Public)?.commit()
+    }
+}
+
+/// Somebody else's change is not overwritten. A pipe cannot be read twice, and is not overwritten either.
+pub(crate) fn refuse_if_changed(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(());
+    }
+    match **Source::File(path.to_owned()).read()? == *bytes {
+        true => Ok(()),
+        false => Err(CommandError::failed(format!(
+            "{}: it was changed meanwhile, and is left as it is now",
+            Shown(&path.to_string_lossy())
+        ))
+        .hint("run the command again")),
     }
 }
 
@@ -65,8 +82,14 @@ pub(crate) fn sealed_objects(
     bytes: &[u8],
     source: &str,
 ) -> Result<Vec<(DocumentId, Located<SealedSecret>)>, CommandError> {
-    let documents = privyseal_manifest::read(bytes, source)?.into_iter();
-    let sealed = documents.filter(|document| document.kind() == Some(SEALED_SECRET_KIND));
+    located(privyseal_manifest::read(bytes, source)?)
+}
+
+/// The SealedSecrets among documents.
+pub(crate) fn located(
+    documents: Vec<Document>,
+) -> Result<Vec<(DocumentId, Located<SealedSecret>)>, CommandError> {
+    let sealed = documents.into_iter().filter(|document| document.kind() == Some(SEALED_SECRET_KIND));
     let located = sealed.map(|document| {
         let id = document.id();
         Ok((id, Located::from_document(document, Document::into_sealed_secret)?))

@@ -2,11 +2,11 @@
 
 use crate::documents::Located;
 use crate::error::{CommandError, Shown};
-use crate::input::Source;
-use crate::sealed_file::sealed_objects;
+use crate::sealed_file::located;
+use crate::speech;
 use crate::tree::{self, TreeFile};
 use privyseal_manifest::names::SEALED_SECRET_KIND;
-use privyseal_manifest::{DocumentId, SealedSecret};
+use privyseal_manifest::{Document, DocumentId, SealedSecret};
 use rayon::prelude::*;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -17,6 +17,8 @@ pub(crate) struct SealedTree {
     pub(crate) files: Vec<SealedTreeFile>,
     /// Files that say they hold a SealedSecret, and cannot be read as such; and what cannot be read at all.
     pub(crate) unreadable: Vec<CommandError>,
+    /// Files that seem to hold sealed values within something else, such as a patch or the values of a HelmRelease.
+    pub(crate) hidden: Vec<String>,
 }
 
 /// A file with SealedSecrets.
@@ -27,6 +29,8 @@ pub(crate) struct SealedTreeFile {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// Its SealedSecrets, in order.
     pub(crate) objects: Vec<(DocumentId, Located<SealedSecret>)>,
+    /// Whether there seem to be more sealed values in it than these.
+    hides_some: bool,
 }
 
 impl SealedTree {
@@ -34,33 +38,40 @@ impl SealedTree {
     pub(crate) fn read(paths: &[PathBuf]) -> Self {
         let (files, mut unreadable) = tree::walk(paths);
         let results: Vec<_> = files.par_iter().filter_map(|file| read(file).transpose()).collect();
-        let mut files = Vec::new();
+        let (mut files, mut hidden) = (Vec::new(), Vec::new());
         for result in results {
             match result {
-                Ok(file) => files.push(file),
+                Ok(file) => {
+                    if file.hides_some {
+                        hidden.push(file.path.to_string_lossy().into_owned());
+                    }
+                    files.extend((!file.objects.is_empty()).then_some(file));
+                }
                 Err(error) => unreadable.push(error),
             }
         }
-        Self { files, unreadable }
+        Self { files, unreadable, hidden }
     }
 
-    /// How many SealedSecrets there are.
-    pub(crate) fn objects(&self) -> usize {
-        self.files.iter().map(|file| file.objects.len()).sum()
+    /// Says which files seem to hold sealed values that this cannot reach, and what becomes of them.
+    pub(crate) fn warn_of_hidden(&self, so: &str) {
+        for file in &self.hidden {
+            speech::warning(format_args!(
+                "{}: it seems to hold sealed values within another object: {so}",
+                Shown(file)
+            ));
+        }
     }
 }
 
 impl SealedTreeFile {
-    /// Somebody else's change is not overwritten.
-    pub(crate) fn check_unchanged(&self) -> Result<(), CommandError> {
-        match *Source::File(self.path.clone()).read()? == *self.bytes {
-            true => Ok(()),
-            false => Err(CommandError::failed(format!(
-                "{}: it changed while it was worked on",
-                Shown(&self.path.to_string_lossy())
-            ))
-            .hint("run the command again")),
-        }
+    /// Of a file that holds nothing else.
+    pub(crate) fn new(
+        path: PathBuf,
+        bytes: Zeroizing<Vec<u8>>,
+        objects: Vec<(DocumentId, Located<SealedSecret>)>,
+    ) -> Self {
+        Self { path, bytes, objects, hides_some: false }
     }
 }
 
@@ -79,11 +90,16 @@ fn read(file: &TreeFile) -> Result<Option<SealedTreeFile>, CommandError> {
             false => Ok(None),
         };
     }
-    let objects = sealed_objects(&bytes, &file.name()).map_err(|error| explain(&bytes, error))?;
+    let documents =
+        privyseal_manifest::read(&bytes, &file.name()).map_err(|error| explain(&bytes, error.into()))?;
+    let is_other = |document: &Document| !matches!(document.kind(), Some(SEALED_SECRET_KIND | DEFINITION));
+    let has_others = documents.iter().any(is_other);
+    let objects = located(documents)?;
     if objects.is_empty() && file.named {
         return Err(CommandError::input(format!("{}: there is no SealedSecret in it", Shown(&file.name()))));
     }
-    Ok((!objects.is_empty()).then(|| SealedTreeFile { path: file.path.clone(), bytes, objects }))
+    let hides_some = has_others && count(&bytes, b"encryptedData") > objects.len();
+    Ok(Some(SealedTreeFile { path: file.path.clone(), bytes, objects, hides_some }))
 }
 
 fn explain(bytes: &[u8], error: CommandError) -> CommandError {
@@ -96,5 +112,12 @@ fn explain(bytes: &[u8], error: CommandError) -> CommandError {
 }
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+    count(bytes, part) > 0
 }
+
+fn count(bytes: &[u8], part: &[u8]) -> usize {
+    bytes.windows(part.len()).filter(|window| *window == part).count()
+}
+
+/// It describes SealedSecrets and holds none.
+const DEFINITION: &str = "CustomResourceDefinition";

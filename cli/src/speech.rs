@@ -37,9 +37,12 @@ pub(crate) fn confirm(question: &str) -> Option<bool> {
         return None;
     }
     let mut terminal = BufReader::new(terminal()?);
-    let mut stderr = anstream::stderr().lock();
-    let _ = write!(stderr, "{question} [y/N] ");
-    let _ = stderr.flush();
+    {
+        // Not held while the person thinks: a signal may have something to say.
+        let mut stderr = anstream::stderr().lock();
+        let _ = write!(stderr, "{question} [y/N] ");
+        let _ = stderr.flush();
+    }
     let mut answer = String::new();
     terminal.read_line(&mut answer).ok()?;
     Some(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))

@@ -36,6 +36,11 @@ pub(crate) struct TrustFile<'a> {
 }
 
 impl TrustOptions {
+    /// For those who ask nobody and pin nothing: a trust file, or the usual one.
+    pub(crate) fn of_file(trust: Option<PathBuf>) -> Self {
+        Self { trust, yes_trust: Vec::new() }
+    }
+
     /// Reads the trust file. One that is not there holds nothing.
     pub(crate) fn open(&self) -> Result<TrustFile<'_>, CommandError> {
         let file = self.trust.clone().or_else(default_file);
@@ -50,6 +55,11 @@ impl TrustOptions {
 }
 
 impl TrustFile<'_> {
+    /// What is trusted.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// A trust file in the repository of that folder, against which it is to guard, guards nothing.
     pub(crate) fn must_be_outside(&self, folder: &Path) -> Result<(), CommandError> {
         // One that is not there yet would be made there.
@@ -116,6 +126,40 @@ impl TrustFile<'_> {
         }
     }
 
+    /// Lets pass what that publisher signed, such as a backup. What is not pinned is asked whatever the subject: a file
+    /// does not come over the connection that a context vouches for.
+    pub(crate) fn decide_publisher(
+        &mut self,
+        subject: &Subject,
+        publisher: Fingerprint,
+        origin: &str,
+    ) -> Result<(), CommandError> {
+        let shown = subject.to_string();
+        let (name, origin) = (Shown(&shown), Shown(origin));
+        match self.trust.judge_publisher(subject, publisher) {
+            Judgement::Unknown => {
+                let evidence = Evidence::Publisher { fingerprint: publisher, serial: 0 };
+                self.ask(&name, evidence, &origin)?;
+                self.remember(subject, evidence, true);
+                Ok(())
+            }
+            Judgement::Changed { pinned } => Err(CommandError::failed(format!(
+                "{origin}: signed by publisher {publisher}, but {pinned} is trusted as {name}. \
+                 Somebody may be giving you keys of their own"
+            ))
+            .hint(format!(
+                "if it is of another cluster, name that one with --for NAME; {} says what is trusted",
+                self.name()
+            ))),
+            Judgement::Trusted { .. } | Judgement::Outdated { .. } => Ok(()),
+        }
+    }
+
+    /// Under which names that publisher is trusted.
+    pub(crate) fn known_as(&self, publisher: Fingerprint) -> Vec<String> {
+        self.trust.known_as(publisher).map(|subject| Shown(&subject.to_string()).to_string()).collect()
+    }
+
     fn ask(&self, name: &Shown<'_>, evidence: Evidence, origin: &Shown<'_>) -> Result<(), CommandError> {
         let fingerprint = evidence.fingerprint();
         if self.options.yes_trust.contains(&fingerprint) {
@@ -128,7 +172,7 @@ impl TrustFile<'_> {
         );
         match speech::confirm(&question) {
             Some(true) => Ok(()),
-            Some(false) => Err(CommandError::failed(format!("{name}: not trusted; nothing was sealed"))),
+            Some(false) => Err(CommandError::failed(format!("{name}: not trusted; nothing was done"))),
             None => Err(CommandError::failed(format!("{origin}: {name} is not in {}. It has {evidence}", self.name()))
                 .hint(format!(
                     "compare the fingerprint with somebody who knows the cluster, then add `--yes-trust {fingerprint}`"

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::duties::Duties;
+use crate::escrow::Escrow;
 use crate::events::Events;
 use crate::http::{self, Served};
 use crate::keystore::KeyStore;
@@ -159,6 +160,7 @@ impl Replica {
             }
             self.metrics.leading.set(0);
             self.metrics.sealing_key_foreign.set(0);
+            self.metrics.escrow_pending.set(0);
         }
     }
 
@@ -168,6 +170,11 @@ impl Replica {
             keys: self.config.keys.clone(),
             store: self.store.clone(),
             leadership: leadership.clone(),
+            escrow: Escrow::new(
+                self.client.clone(),
+                &self.config.namespace,
+                &self.config.keys.escrow_recipients,
+            ),
             publisher: Publisher::new(self.client.clone(), &self.config.namespace),
             events: self.events.clone(),
             metrics: self.metrics.clone(),

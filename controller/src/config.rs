@@ -3,6 +3,7 @@
 use crate::policy::Policy;
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
+use privyseal_custody::backup::{NotARecipient, Recipient};
 use privyseal_envelope::rsa::KeySize;
 use std::net::SocketAddr;
 
@@ -25,6 +26,9 @@ pub(crate) struct Args {
     /// Common name in new certificates.
     #[arg(long, env = "PRIVYSEAL_MY_CN", default_value = "")]
     my_cn: String,
+    /// An age key, age1…, to which a backup of each new key is encrypted and stored before the key is used; repeatable.
+    #[arg(long = "escrow-recipient", env = "PRIVYSEAL_ESCROW_RECIPIENTS", value_name = "RECIPIENT", value_delimiter = ',', value_parser = recipient)]
+    escrow_recipients: Vec<Recipient>,
     /// A type, label or annotation that templates may ask for although it is refused by default; repeatable.
     #[arg(long, env = "PRIVYSEAL_ALLOW_METADATA", value_delimiter = ',')]
     allow_metadata: Vec<String>,
@@ -105,6 +109,8 @@ pub(crate) struct KeyConfig {
     pub renew_period: Option<SignedDuration>,
     /// Common name in their certificates.
     pub common_name: String,
+    /// Who can open the backup that is stored before one is used; nobody means that none is.
+    pub escrow_recipients: Vec<Recipient>,
 }
 
 /// How to log.
@@ -126,6 +132,7 @@ impl Args {
             key_ttl,
             key_renew_period,
             my_cn,
+            escrow_recipients,
             allow_metadata,
             workers,
             listen_addr,
@@ -148,6 +155,7 @@ impl Args {
                 ttl: key_ttl,
                 renew_period: Some(key_renew_period).filter(|period| !period.is_zero()),
                 common_name: my_cn,
+                escrow_recipients,
             },
             policy,
             workers: usize::from(workers),
@@ -195,6 +203,10 @@ fn key_size(text: &str) -> Result<KeySize, String> {
     }
 }
 
+fn recipient(text: &str) -> Result<Recipient, NotARecipient> {
+    text.parse()
+}
+
 /// As the peer: lower-case letters, digits and dashes, short enough that the API server can append its suffix.
 fn key_prefix(text: &str) -> Result<String, String> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -239,9 +251,16 @@ mod tests {
             "--listen-addr=nowhere",
             "--workers=0",
             "--key-ttl=0",
+            "--escrow-recipient=age1",
+            "--escrow-recipient=ssh-ed25519 AAAA",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        let two = format!(
+            "--escrow-recipient={0},{0}",
+            privyseal_custody::backup::Identity::generate().recipient()
+        );
+        assert_eq!(parse(&two).unwrap().into_config("x").0.keys.escrow_recipients.len(), 2);
         let args = parse("--key-renew-period=0").unwrap();
         assert_eq!(args.into_config("x").0.keys.renew_period, None);
     }

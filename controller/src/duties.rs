@@ -4,8 +4,9 @@
 //! that only believes it leads, must not lead to a second key.
 
 use crate::config::KeyConfig;
+use crate::escrow::{Escrow, back_off, choose};
 use crate::events::Events;
-use crate::keystore::{KeyStore, custody_error};
+use crate::keystore::{Held, KeyStore, bounded, custody_error};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::publish::{Publication, Published, Publisher};
@@ -13,8 +14,10 @@ use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::MakerMark;
 use privyseal_custody::cluster::CustodyError;
+use privyseal_envelope::Fingerprint;
 use privyseal_keys::renewal::Renewal;
-use privyseal_keys::{KeyPair, PublisherKey};
+use privyseal_keys::{Certificate, KeyPair, PublisherKey, PublisherPublicKey};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ pub(crate) struct Duties {
     pub store: Arc<KeyStore>,
     /// Whether we lead.
     pub leadership: Leadership,
+    /// Backups of new keys.
+    pub escrow: Escrow,
     /// The published list.
     pub publisher: Publisher,
     /// For what people should know.
@@ -34,6 +39,37 @@ pub(crate) struct Duties {
     pub metrics: Arc<Metrics>,
     /// The clock.
     pub now: fn() -> Timestamp,
+}
+
+/// What one term remembers, so that it tells everything once.
+#[derive(Default)]
+struct Told {
+    /// The foreign key that seals.
+    foreign: Option<String>,
+    /// Foreign keys that are pending.
+    pending: BTreeSet<Fingerprint>,
+    /// Why the last backup was not stored.
+    escrow: Option<String>,
+    /// Backups in a row that were not stored.
+    escrow_failures: u32,
+}
+
+/// A key is not made, or not used yet.
+enum NotMade {
+    /// Its backup is not stored.
+    Escrow {
+        /// The Secret of the key.
+        secret: String,
+        reason: String,
+    },
+    /// Anything else.
+    Other(String),
+}
+
+impl From<CustodyError> for NotMade {
+    fn from(error: CustodyError) -> Self {
+        Self::Other(custody_error(&error))
+    }
 }
 
 impl Duties {
@@ -67,14 +103,19 @@ impl Duties {
             .ok_or_else(|| CustodyError::Publisher { reason: "it is gone again".into() })
     }
 
-    /// Runs as long as we lead: renews by age, and keeps the published list right.
+    /// Runs as long as we lead with this publisher key: renews by age, and keeps the published list right. Ends if
+    /// another one takes its place, as a restore does: what this term holds was made with the old one.
     pub(crate) async fn run(&self, publisher_key: &PublisherKey) {
         let mut held = self.store.subscribe();
         let mut changes = std::pin::pin!(self.publisher.changes());
-        let mut told = None;
+        let mut replaced = std::pin::pin!(self.store.publisher_changes());
+        let mut told = Told::default();
         loop {
             // Before the pass: what changes during it is looked at after it.
             held.mark_unchanged();
+            if self.publisher_is_replaced(&publisher_key.public_key()).await {
+                return;
+            }
             let wait = match self.pass(publisher_key, &mut told).await {
                 Ok(next) => next,
                 Err(error) => {
@@ -85,17 +126,43 @@ impl Duties {
             tokio::select! {
                 changed = held.changed() => if changed.is_err() { return },
                 _ = changes.next() => {}
+                _ = replaced.next() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    /// One look at everything; says when the next is due. `told` is the foreign key that this term has told of.
-    async fn pass(
-        &self,
-        publisher_key: &PublisherKey,
-        told: &mut Option<String>,
-    ) -> Result<Duration, String> {
+    /// Whether the Secret holds another publisher key than this term's. One that is gone or damaged is none: it is told,
+    /// and this term's goes on.
+    async fn publisher_is_replaced(&self, ours: &PublisherPublicKey) -> bool {
+        let there = match self.store.publisher().await {
+            Ok(Some(key)) => key.public_key(),
+            Ok(None) => {
+                tracing::warn!(
+                    "the Secret with the publisher key is gone: a next leader will make another key"
+                );
+                return false;
+            }
+            // The pass that follows asks the same API server, and tells.
+            Err(CustodyError::Api(_)) => return false,
+            Err(error) => {
+                tracing::warn!(error = %custody_error(&error), "the publisher key cannot be read again");
+                return false;
+            }
+        };
+        if there == *ours {
+            return false;
+        }
+        tracing::warn!(
+            before = %ours.fingerprint(),
+            now = %there.fingerprint(),
+            "the publisher key was replaced: leading begins anew with it, and all objects are opened again"
+        );
+        true
+    }
+
+    /// One look at everything; says when the next is due.
+    async fn pass(&self, publisher_key: &PublisherKey, told: &mut Told) -> Result<Duration, String> {
         let publisher = publisher_key.public_key();
         let mut held = self.store.reload().await.map_err(|error| custody_error(&error))?;
         // What cannot be read hinders no renewal.
@@ -105,46 +172,138 @@ impl Duties {
         }
         let now = (self.now)();
         let mut next = held.renewal(self.keys.renew_period, now);
+        let mut try_again = TRY_AGAIN;
         if next == Renewal::Now {
-            self.make_key(publisher_key, now).await?;
-            held = self.store.reload().await.map_err(|error| custody_error(&error))?;
-            next = held.renewal(self.keys.renew_period, (self.now)());
+            match self.make_key(publisher_key, &held, now, told).await {
+                Ok(()) => {
+                    held = self.store.reload().await.map_err(|error| custody_error(&error))?;
+                    next = held.renewal(self.keys.renew_period, (self.now)());
+                }
+                // The old key goes on sealing, and everything else is done as ever.
+                Err(NotMade::Escrow { secret, reason }) => {
+                    try_again = self.tell_of_escrow(&secret, reason, told).await;
+                }
+                Err(NotMade::Other(reason)) => return Err(reason),
+            }
+        }
+        if next != Renewal::Now {
+            (told.escrow, told.escrow_failures) = (None, 0);
+            self.metrics.escrow_pending.set(0);
         }
         if !self.leadership.is_held() {
             return Err("the Lease is no longer held".into());
         }
         let published = published?;
         let publication = Publication::of(&held, &publisher, &published, (self.now)());
-        self.tell_of_stranger(&published, &publication, told).await;
+        self.tell_of_stranger(&published, &publication, &mut told.foreign).await;
         self.publisher.write(publisher_key, &published, &publication, (self.now)()).await?;
         Ok(match next {
             Renewal::At(at) => from_until((self.now)(), at).min(LOOK_AGAIN),
-            Renewal::Now => TRY_AGAIN,
+            Renewal::Now => try_again,
             Renewal::Never => LOOK_AGAIN,
         })
     }
 
-    /// A key that is valid from the moment that it was decided on: so it is newer than the one it follows, whatever the
-    /// clock does meanwhile.
-    async fn make_key(&self, publisher_key: &PublisherKey, now: Timestamp) -> Result<(), String> {
-        if !self.leadership.is_held() {
-            return Err("the Lease is no longer held".into());
+    /// Makes a key and puts it into use; with escrow, once its backup is stored. A key that an earlier leader began goes on
+    /// from where that ended, unless a newer one is in use.
+    ///
+    /// It is valid from the moment that it was decided on: so it is newer than the one it follows, whatever the clock does
+    /// meanwhile.
+    async fn make_key(
+        &self,
+        publisher_key: &PublisherKey,
+        held: &Held,
+        now: Timestamp,
+        told: &mut Told,
+    ) -> Result<(), NotMade> {
+        self.must_lead()?;
+        let custody = self.store.custody();
+        let (begun, strangers) = choose(
+            bounded(custody.pending()).await?,
+            &publisher_key.public_key(),
+            held.keyring.sealing_at(now).map(Certificate::not_before),
+        );
+        for stranger in strangers {
+            if told.pending.insert(stranger.fingerprint()) {
+                tracing::warn!(
+                    secret = %crate::outcome::shown(stranger.name()),
+                    fingerprint = %stranger.fingerprint(),
+                    "a pending key that no leader of ours made is left alone"
+                );
+            }
         }
+        let key = match begun {
+            Some(key) => {
+                tracing::info!(secret = key.name(), fingerprint = %key.fingerprint(), "a pending key is taken up again");
+                key
+            }
+            None => {
+                let (pair, mark) = self.generate(publisher_key, now).await?;
+                if !self.escrow.is_asked() {
+                    let name = bounded(custody.create(&pair, &mark)).await?;
+                    self.metrics.keys_made.inc();
+                    tracing::info!(secret = name, fingerprint = %pair.fingerprint(), "sealing key made");
+                    return Ok(());
+                }
+                let key = bounded(custody.create_pending(&pair, &mark)).await?;
+                self.metrics.keys_made.inc();
+                tracing::info!(secret = key.name(), fingerprint = %key.fingerprint(), "key made, not used yet");
+                key
+            }
+        };
+        if self.escrow.is_asked() {
+            self.metrics.escrow_pending.set(1);
+            self.must_lead()?;
+            let stored = self.escrow.store(publisher_key, &key, now).await;
+            stored.map_err(|reason| NotMade::Escrow { secret: key.name().to_owned(), reason })?;
+            tracing::info!(secret = key.name(), fingerprint = %key.fingerprint(), "the backup of the key is stored");
+        }
+        self.must_lead()?;
+        bounded(custody.activate(&key)).await?;
+        tracing::info!(secret = key.name(), fingerprint = %key.fingerprint(), "the key is in use");
+        Ok(())
+    }
+
+    async fn generate(
+        &self,
+        publisher_key: &PublisherKey,
+        now: Timestamp,
+    ) -> Result<(KeyPair, MakerMark), NotMade> {
         let KeyConfig { size, ttl, common_name, .. } = self.keys.clone();
         let pair = tokio::task::spawn_blocking(move || KeyPair::generate(size, &common_name, now, ttl))
             .await
-            .map_err(|_| "making a key was interrupted".to_owned())?
-            .map_err(|error| error.to_string())?;
+            .map_err(|_| NotMade::Other("making a key was interrupted".to_owned()))?
+            .map_err(|error| NotMade::Other(error.to_string()))?;
         // Making a key takes a second or more: the Lease may have gone meanwhile.
-        if !self.leadership.is_held() {
-            return Err("the Lease is no longer held".into());
-        }
+        self.must_lead()?;
         let mark = MakerMark::make(publisher_key, pair.certificate());
-        let created = self.store.custody().create(&pair, &mark).await;
-        let name = created.map_err(|error| custody_error(&error))?;
-        self.metrics.keys_made.inc();
-        tracing::info!(secret = name, fingerprint = %pair.fingerprint(), "sealing key made");
-        Ok(())
+        Ok((pair, mark))
+    }
+
+    fn must_lead(&self) -> Result<(), NotMade> {
+        match self.leadership.is_held() {
+            true => Ok(()),
+            false => Err(NotMade::Other("the Lease is no longer held".to_owned())),
+        }
+    }
+
+    /// Event, metric and log of a key that waits for its backup; says when to try again.
+    async fn tell_of_escrow(&self, secret: &str, reason: String, told: &mut Told) -> Duration {
+        self.metrics.escrow_failures.inc();
+        told.escrow_failures = told.escrow_failures.saturating_add(1);
+        let wait = back_off(told.escrow_failures);
+        tracing::error!(
+            secret,
+            reason,
+            seconds = wait.as_secs(),
+            "the new key is not used, since its backup is not stored; it is tried again"
+        );
+        if told.escrow.as_ref() != Some(&reason) {
+            let note = format!("the new key is not used, since its backup is not stored: {reason}");
+            self.events.escrow_failed(secret, &note).await;
+            told.escrow = Some(reason);
+        }
+        wait
     }
 
     /// Event, metric and log of a sealing key that we did not make, before the status says it: a leader that is lost in

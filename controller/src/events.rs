@@ -34,15 +34,25 @@ impl Events {
 
     /// The key that seals is not one that we made.
     pub(crate) async fn foreign_key(&self, status: &SealingKeyStatus) {
-        let object = ObjectReference {
-            api_version: Some(names::SECRET_API_VERSION.to_owned()),
-            kind: Some(names::SECRET_KIND.to_owned()),
-            name: Some(status.secret.clone()),
-            namespace: Some(self.namespace.clone()),
-            ..ObjectReference::default()
-        };
+        let object = self.secret(&status.secret);
         let note = format!("{} ({})", status.message, status.fingerprint);
         self.publish(&object, EventType::Warning, "ForeignSealingKey", &note, "Load").await;
+    }
+
+    /// A new key is not used, since its backup could not be stored.
+    pub(crate) async fn escrow_failed(&self, secret: &str, note: &str) {
+        let object = self.secret(secret);
+        self.publish(&object, EventType::Warning, "EscrowFailed", note, "Escrow").await;
+    }
+
+    fn secret(&self, name: &str) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(names::SECRET_API_VERSION.to_owned()),
+            kind: Some(names::SECRET_KIND.to_owned()),
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectReference::default()
+        }
     }
 
     async fn publish(

@@ -6,17 +6,18 @@
 
 use crate::api;
 use crate::metrics::Metrics;
-use futures::StreamExt as _;
+use crate::watch::changes;
+use futures::{Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use privyseal_custody::MakerMark;
-use privyseal_custody::cluster::{ClusterCustody, CustodyError, LeftOut, Loaded};
+use privyseal_custody::cluster::{ClusterCustody, CustodyError, LeftOut, Loaded, PUBLISHER_SECRET};
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::renewal::{self, Renewal};
-use privyseal_keys::{Certificate, Keyring, KeyringEntry, PublisherPublicKey};
+use privyseal_keys::{Certificate, Keyring, KeyringEntry, PublisherKey, PublisherPublicKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,16 +150,14 @@ impl KeyStore {
         &self.custody
     }
 
+    /// Reads the publisher key now.
+    pub(crate) async fn publisher(&self) -> Result<Option<PublisherKey>, CustodyError> {
+        bounded(self.custody.publisher()).await
+    }
+
     /// Reads the key Secrets now. The keys held stay as they were if that fails.
     pub(crate) async fn reload(&self) -> Result<Held, CustodyError> {
-        let loaded = match tokio::time::timeout(RELOAD_TIMEOUT, self.custody.load()).await {
-            Ok(loaded) => loaded?,
-            Err(_) => {
-                let silent = kube::Error::Service("the API server does not answer".into());
-                return Err(CustodyError::Api(silent.into()));
-            }
-        };
-        let loaded = Held::new(loaded);
+        let loaded = Held::new(bounded(self.custody.load()).await?);
         let before = self.held.borrow().clone();
         if *before.left_out != *loaded.left_out {
             for LeftOut { name, reason } in loaded.left_out.iter() {
@@ -192,6 +191,13 @@ impl KeyStore {
         held
     }
 
+    /// Each change of the Secret with the publisher key, whoever made it.
+    pub(crate) fn publisher_changes(&self) -> impl Stream<Item = ()> + Send + use<> {
+        let api = Api::<PartialObjectMeta<Secret>>::namespaced(self.client.clone(), &self.namespace);
+        let config = watcher::Config::default().fields(&format!("metadata.name={PUBLISHER_SECRET}"));
+        changes(watcher(api, config).default_backoff(), "publisher key")
+    }
+
     /// Runs for ever: watches the metadata of key Secrets and loads them again on each change.
     pub(crate) async fn run(&self) {
         let api = Api::<PartialObjectMeta<Secret>>::namespaced(self.client.clone(), &self.namespace);
@@ -219,6 +225,19 @@ impl KeyStore {
     }
 }
 
+/// Bounds what custody asks of the API server.
+pub(crate) async fn bounded<T>(
+    request: impl Future<Output = Result<T, CustodyError>>,
+) -> Result<T, CustodyError> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(result) => result,
+        Err(_) => {
+            let silent = kube::Error::Service("the API server does not answer".into());
+            Err(CustodyError::Api(silent.into()))
+        }
+    }
+}
+
 /// An error of custody in our words.
 pub(crate) fn custody_error(error: &CustodyError) -> String {
     match error {
@@ -238,7 +257,7 @@ pub(crate) fn watch_error(error: &watcher::Error) -> String {
     }
 }
 
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const SETTLE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

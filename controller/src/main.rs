@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod config;
 mod duties;
+mod escrow;
 mod events;
 mod failure;
 mod http;

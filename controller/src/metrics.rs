@@ -48,6 +48,10 @@ pub(crate) struct Metrics {
     pub leading: Gauge,
     /// Objects that another controller opened, and that we leave to it.
     pub foreign_objects: Counter,
+    /// Backups of new keys that could not be stored.
+    pub escrow_failures: Counter,
+    /// Whether a new key waits for its backup to be stored.
+    pub escrow_pending: Gauge,
     /// Answers on the public port by route and status code.
     answers: Family<[(&'static str, &'static str); 2], Counter>,
 }
@@ -107,6 +111,12 @@ impl Metrics {
             sealing_key_since,
             leading: registered(of, "leading", "Whether this replica leads"),
             foreign_objects: registered(of, "foreign_objects", "Objects left to another controller"),
+            escrow_failures: registered(of, "escrow_failures", "Backups of new keys that were not stored"),
+            escrow_pending: registered(
+                of,
+                "escrow_pending",
+                "Whether a new key waits for its backup to be stored",
+            ),
             answers: registered(of, "http_answers", "Answers on the public port"),
             registry,
         }

@@ -1,9 +1,10 @@
 //! The published list of sealing keys: a ConfigMap, written by the leader, and set right when somebody changes it.
 
 use crate::api;
-use crate::keystore::{Held, watch_error};
+use crate::keystore::Held;
 use crate::plan::FIELD_MANAGER;
-use futures::{Stream, StreamExt as _};
+use crate::watch::changes;
+use futures::Stream;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
@@ -162,14 +163,7 @@ impl Publisher {
     /// Each change of the ConfigMap, whoever made it.
     pub(crate) fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
         let config = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP}"));
-        watcher(self.api.clone(), config).default_backoff().filter_map(async |event| match event {
-            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => Some(()),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(error = %watch_error(&error), "the watch of the published keys was interrupted");
-                None
-            }
-        })
+        changes(watcher(self.api.clone(), config).default_backoff(), "published keys")
     }
 
     /// What is published now.

@@ -1,4 +1,4 @@
-//! The two watches: SealedSecrets whole, but dropped at once for their digest; Secrets as metadata.
+//! The two watches that feed the index: SealedSecrets whole, but dropped at once for their digest; Secrets as metadata.
 //!
 //! Lists come in small pages, so that memory does not follow the largest list. The Secrets' watch begins when the
 //! first list of SealedSecrets is complete: before that nobody could say which Secrets matter.
@@ -7,7 +7,7 @@ use crate::index::Seen;
 use crate::keystore::watch_error;
 use crate::queue::{Key, Priority, Queue};
 use crate::reconcile::SharedIndex;
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PartialObjectMeta;
@@ -118,6 +118,23 @@ impl Watches {
             self.queue.add(key.clone(), priority);
         }
     }
+}
+
+/// That something changed which is looked at anew each time: whoever changed it, and however.
+pub(crate) fn changes<K: Send>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+    what: &'static str,
+) -> impl Stream<Item = ()> + Send {
+    events.filter_map(move |event| {
+        std::future::ready(match event {
+            Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) => Some(()),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(error = %watch_error(&error), "the watch of the {what} was interrupted");
+                None
+            }
+        })
+    })
 }
 
 fn key_of(metadata: &ObjectMeta) -> Key {

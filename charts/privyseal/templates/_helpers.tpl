@@ -99,6 +99,9 @@ annotations:
 {{- $args = append $args (printf "--%s=%s" $flag (toString $value)) }}
 {{- end }}
 {{- end }}
+{{- range .Values.escrow.recipients }}
+{{- $args = append $args (printf "--escrow-recipient=%s" .) }}
+{{- end }}
 {{- range .Values.allowMetadata }}
 {{- $args = append $args (printf "--allow-metadata=%s" .) }}
 {{- end }}

@@ -12,7 +12,7 @@ use privyseal_custody::cluster::ClusterCustody;
 use privyseal_custody::{ApiError, SecretApi, key_secret};
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::{Certificate, PublishedKeys};
-use privyseal_manifest::Secret;
+use privyseal_manifest::{Secret, names};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -27,6 +27,8 @@ pub(crate) enum KeyState {
     OpeningOnly,
     /// It leaked: it opens until it is retired.
     Compromised,
+    /// The leader made it, and it seals and opens once its backup is stored.
+    Pending,
     /// It does not open.
     Retired,
 }
@@ -77,6 +79,7 @@ impl fmt::Display for KeyState {
             Self::Sealing => "sealing",
             Self::OpeningOnly => "opening only",
             Self::Compromised => "compromised",
+            Self::Pending => "pending",
             Self::Retired => "retired",
         })
     }
@@ -195,7 +198,9 @@ fn key_of(secret: &Secret, seals: impl Fn(Fingerprint) -> bool) -> Option<Cluste
     }
     let certificate = Certificate::from_pem(secret.data.get(key_secret::CERTIFICATE_ITEM)?.expose()).ok()?;
     let compromised = key_secret::is_compromised(metadata);
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::SEALED_SECRETS_KEY));
     let state = match (key_secret::is_active(metadata), compromised) {
+        (false, _) if label.is_some_and(|label| label == names::KEY_PENDING) => KeyState::Pending,
         (false, _) => KeyState::Retired,
         (true, true) => KeyState::Compromised,
         (true, false) if seals(certificate.fingerprint()) => KeyState::Sealing,

@@ -4,7 +4,7 @@ use super::unseal::sealed_secret;
 use crate::documents::{Input, Located, Place, collect};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
-use crate::key_files;
+use crate::key_files::KeyFileOptions;
 use crate::output::to_stdout;
 use clap::ValueEnum;
 use privyseal_envelope::{Binding, Format, Name, Namespace, Scope};
@@ -34,9 +34,8 @@ pub(super) struct Args {
     /// SealedSecret manifests; none, or `-`, is stdin
     files: Vec<PathBuf>,
 
-    /// Opening keys to try: PEM, or key Secrets as YAML or JSON. Repeat it for several files
-    #[arg(long, value_name = "PATH")]
-    key: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeyFileOptions,
 
     /// Another namespace and name to try, such as those it had before. May be repeated
     #[arg(long = "as", value_name = "NAMESPACE/NAME", requires = "key", value_parser = parse_names)]
@@ -69,13 +68,10 @@ fn parse_names(text: &str) -> Result<OtherNames, String> {
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let sources = Source::from_arguments(&args.files)?;
-    key_files::refuse_stdin_twice(&args.key, &sources)?;
+    args.keys.refuse_stdin_twice(&sources)?;
     let inputs = Input::read_all(sources)?;
     let sealed = collect(inputs.into_iter().flat_map(|input| input.documents).map(sealed_secret))?;
-    let keyring = match args.key.as_slice() {
-        [] => None,
-        paths => Some(key_files::load(paths)?),
-    };
+    let keyring = if args.keys.is_given() { Some(args.keys.load()?) } else { None };
     let other_names: Vec<Names> = args
         .other_names
         .iter()

@@ -1,12 +1,16 @@
 //! `privyseal keys …`
 
+mod archive_file;
+mod backup;
 mod compromised;
 mod evidence;
 mod fetch;
 mod generate;
 mod history;
 mod list;
+mod namespace_secrets;
 mod report;
+mod restore;
 mod retire;
 mod rotate;
 
@@ -19,7 +23,7 @@ use privyseal_envelope::Fingerprint;
 use privyseal_keys::Certificate;
 use std::time::{Duration, Instant};
 
-/// The life of sealing keys: fetch, make, rotate, report, retire
+/// The life of keys: fetch, make, rotate, report, retire, back up, restore
 #[derive(clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -36,6 +40,8 @@ enum Command {
     Report(report::Args),
     Retire(retire::Args),
     Compromised(compromised::Args),
+    Backup(Box<backup::Args>),
+    Restore(Box<restore::Args>),
 }
 
 /// How keys are written.
@@ -123,6 +129,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         Command::Report(args) => report::run(args),
         Command::Retire(args) => retire::run(args),
         Command::Compromised(args) => compromised::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
     }
 }
 

@@ -15,10 +15,11 @@ mod report;
 
 use crate::error::{CommandError, Shown};
 use crate::interrupt;
-use crate::key_files;
+use crate::key_files::KeyFileOptions;
 use crate::key_source::KeyOptions;
 use crate::output::{Content, Staged};
 use crate::progress::Progress;
+use crate::sealed_file::refuse_if_changed;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
 use clap::ValueEnum;
 use destination::Destinations;
@@ -54,9 +55,8 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Opening keys, to open the values here instead of in the cluster
-    #[arg(long, value_name = "PATH")]
-    key: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeyFileOptions,
 
     /// Only values that this key opens
     #[arg(long, value_name = "KEYID")]
@@ -108,8 +108,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     interrupt::watch();
     let now = Timestamp::now();
     let tree = SealedTree::read(&args.paths);
+    tree.warn_of_hidden("they stay as they are");
     let mut errors = tree.unreadable;
-    let mut destinations = Destinations::new(&args.destination, now, args.key.is_empty());
+    let mut destinations = Destinations::new(&args.destination, now, !args.keys.is_given());
     let mut jobs = Vec::new();
     for file in &tree.files {
         match destinations.of(&file.path) {
@@ -123,10 +124,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     interrupt::check()?;
 
     let progress = Progress::new(jobs.len(), "resealing");
-    let outcomes = if args.key.is_empty() {
-        controller::reseal(&jobs, &destinations, args.only_key, &progress)?
+    let outcomes = if args.keys.is_given() {
+        keys::reseal(&jobs, &destinations, &args.keys.load()?, args.only_key, &progress)
     } else {
-        keys::reseal(&jobs, &destinations, &key_files::load(&args.key)?, args.only_key, &progress)
+        controller::reseal(&jobs, &destinations, args.only_key, &progress)?
     };
     drop(progress);
     interrupt::check()?;
@@ -196,7 +197,7 @@ fn stage(done: &[(&Job<'_>, Outcome)], dry_run: bool, errors: &mut Vec<CommandEr
                 return Ok(None);
             }
             let staged = Staged::new(&file.path, edited.as_str().as_bytes(), Content::Public)?;
-            file.check_unchanged()?;
+            refuse_if_changed(&file.path, &file.bytes)?;
             Ok(Some(staged))
         })
         .collect();

@@ -110,7 +110,10 @@ impl Args {
 }
 
 /// The object is bound to the namespace that it will be applied to; the file need not say it.
-fn fill_in_namespace(file: &mut SealedFile, asked: Option<&Namespace>) -> Result<(), CommandError> {
+pub(super) fn fill_in_namespace(
+    file: &mut SealedFile,
+    asked: Option<&Namespace>,
+) -> Result<(), CommandError> {
     let Some(asked) = asked else { return Ok(()) };
     match file.sealed.object.metadata.namespace.as_deref() {
         None | Some("") => file.sealed.object.metadata.namespace = Some(asked.to_string()),
@@ -126,7 +129,7 @@ fn fill_in_namespace(file: &mut SealedFile, asked: Option<&Namespace>) -> Result
 }
 
 /// A value of another format was made so on purpose.
-fn keep_format(file: &SealedFile, item: &str) -> Result<(), CommandError> {
+pub(super) fn keep_format(file: &SealedFile, item: &str) -> Result<(), CommandError> {
     let there = file.sealed.object.spec.encrypted_data.get(item);
     let format = there.and_then(|text| SealedValue::from_base64(text).ok()).map(|value| value.format());
     match format {
@@ -138,7 +141,7 @@ fn keep_format(file: &SealedFile, item: &str) -> Result<(), CommandError> {
     }
 }
 
-fn cannot_seal(file: &SealedFile, error: &SealError) -> CommandError {
+pub(super) fn cannot_seal(file: &SealedFile, error: &SealError) -> CommandError {
     let message = file.sealed.message(error);
     match error {
         SealError::Crypto(_) => CommandError::failed(message),

@@ -4,7 +4,7 @@ use super::ManifestFormat;
 use crate::documents::{Input, Located, collect};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
-use crate::key_files;
+use crate::key_files::KeyFileOptions;
 use crate::output::{Content, Destination};
 use privyseal_envelope::Scope;
 use privyseal_keys::Keyring;
@@ -19,18 +19,18 @@ use zeroize::Zeroizing;
 /// Writes the Secrets to stdout, or to a file that only its owner can read. One that does not open fails the whole
 /// run, and nothing is written.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(mut_arg("key", |key| key.required(true)), after_help = "\
 Examples:
-  privyseal unseal --key backup.pem sealed.yaml
+  privyseal unseal --key key.pem sealed.yaml
+  privyseal unseal --key prod.backup --identity ~/age.txt sealed.yaml
   kubectl get secret -n privyseal -o yaml -l sealedsecrets.bitnami.com/sealed-secrets-key > k.yaml
   privyseal unseal --key k.yaml sealed.yaml --out-file secret.yaml")]
 pub(super) struct Args {
     /// SealedSecret manifests; none, or `-`, is stdin
     files: Vec<PathBuf>,
 
-    /// Opening keys: PEM, or key Secrets as YAML or JSON. Repeat it for several files
-    #[arg(long, value_name = "PATH", required = true)]
-    key: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeyFileOptions,
 
     /// The format to write [default: as the first input]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
@@ -43,13 +43,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let sources = Source::from_arguments(&args.files)?;
-    key_files::refuse_stdin_twice(&args.key, &sources)?;
+    args.keys.refuse_stdin_twice(&sources)?;
     let inputs = Input::read_all(sources)?;
     let format =
         args.output.or(inputs.first().map(|input| input.encoding().into())).unwrap_or(ManifestFormat::Yaml);
     let documents = inputs.into_iter().flat_map(|input| input.documents);
     let sealed = collect(documents.map(sealed_secret))?;
-    let keyring = key_files::load(&args.key)?;
+    let keyring = args.keys.load()?;
 
     let secrets = collect(sealed.iter().map(|sealed| unseal(sealed, &keyring)))?;
     let text = write(&secrets, format);
@@ -82,7 +82,7 @@ fn unseal(sealed: &Located<SealedSecret>, keyring: &Keyring) -> Result<Secret, C
 }
 
 /// Names the object, each item, and what to check. It cannot say which of the causes it is.
-fn does_not_open(sealed: &Located<SealedSecret>, error: &OpenError) -> CommandError {
+pub(super) fn does_not_open(sealed: &Located<SealedSecret>, error: &OpenError) -> CommandError {
     let object = object_name(&sealed.object);
     let OpenError::Items { failures, .. } = error else {
         let message = sealed.message(format_args!("{object}: {error}"));
@@ -112,7 +112,7 @@ fn does_not_open(sealed: &Located<SealedSecret>, error: &OpenError) -> CommandEr
         .hint("`privyseal inspect --key KEY FILE` tries each of them")
 }
 
-fn object_name(sealed: &SealedSecret) -> String {
+pub(super) fn object_name(sealed: &SealedSecret) -> String {
     let name = sealed.metadata.name.as_deref().unwrap_or("(no name)");
     match sealed.metadata.namespace.as_deref() {
         Some(namespace) => format!("SealedSecret {namespace}/{name}"),

@@ -5,7 +5,7 @@
 //! ```
 
 use super::reseal::name_of;
-use crate::cluster::{Connection, Controller, OpenedWith, Verdict};
+use crate::cluster::{Controller, OpenedWith, Verdict};
 use crate::documents::Located;
 use crate::error::{CommandError, ErrorKind, Shown};
 use crate::input::Source;
@@ -76,9 +76,10 @@ enum Answer {
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     interrupt::watch();
-    let connection = args.cluster.connection()?;
     let (stdin, paths): (Vec<_>, Vec<_>) = args.files.iter().cloned().partition(|path| is_stdin(path));
-    let SealedTree { mut files, unreadable } = SealedTree::read(&paths);
+    let tree = SealedTree::read(&paths);
+    tree.warn_of_hidden("they are not verified");
+    let SealedTree { mut files, unreadable, .. } = tree;
     if !stdin.is_empty() {
         files.push(read_stdin()?);
     }
@@ -98,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     if files.is_empty() && unreadable.is_empty() {
         speech::warning("there is no SealedSecret in what was named: nothing was verified");
     }
-    let answers = if jobs.is_empty() { Vec::new() } else { ask(&connection, &jobs)? };
+    let answers = if jobs.is_empty() { Vec::new() } else { ask(&args.cluster, &jobs)? };
     let report = Report::of(&jobs, &answers, &unreadable);
     match args.output {
         ReportFormat::Text => report.write_text()?,
@@ -119,14 +120,14 @@ fn read_stdin() -> Result<SealedTreeFile, CommandError> {
     let objects = sealed_objects(&bytes, &Source::Stdin.name())?;
     match objects.is_empty() {
         true => Err(CommandError::input("stdin: there is no SealedSecret in it")),
-        false => Ok(SealedTreeFile { path: PathBuf::from("-"), bytes, objects }),
+        false => Ok(SealedTreeFile::new(PathBuf::from("-"), bytes, objects)),
     }
 }
 
 /// An answer for each job, in order. A cluster that cannot be reached fails the whole.
-fn ask(connection: &Connection, jobs: &[Job<'_>]) -> Result<Vec<Answer>, CommandError> {
+fn ask(cluster: &ClusterOptions, jobs: &[Job<'_>]) -> Result<Vec<Answer>, CommandError> {
     let progress = Progress::new(jobs.len(), "verifying");
-    connection.session(async |session| {
+    cluster.session(async |session| {
         let controller = session.controller().await?;
         let work = jobs.iter().map(async |job| {
             let answer = one(&controller, &job.sealed.object).await;

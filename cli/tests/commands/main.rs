@@ -5,14 +5,19 @@
     reason = "a test panics to fail; clippy sees tests only in functions marked so"
 )]
 
+mod backup;
 mod bad_input;
 mod cluster;
+mod diff;
 mod doctor;
+mod edit;
 mod files;
 mod golden;
 mod harness;
+mod history;
 mod inspect;
 mod keys;
+mod lint;
 mod reference;
 mod reseal;
 mod seal;

@@ -163,7 +163,18 @@ fn what_is_no_business_of_ours_stays_and_what_cannot_be_read_is_told() {
     scene.file("tree/notes.md", "kind: SealedSecret\nencryptedData\n");
     scene.file("tree/.gitignore", "ignored.yaml\n");
     scene.file("tree/ignored.yaml", "kind: SealedSecret\nencryptedData: [\n");
-    scene.run(&format!("{RESEAL} tree")).succeeds();
+    scene.file(
+        "tree/crd.yaml",
+        "kind: CustomResourceDefinition\nspec: {names: {kind: SealedSecret}, x: encryptedData}\n",
+    );
+    assert!(!scene.run(&format!("{RESEAL} tree")).succeeds().stderr.contains("warning"));
+    // Within the text of another object they are not found, and so told.
+    let release = "kind: HelmRelease\nspec:\n  values:\n    extra: |\n      kind: SealedSecret\n      spec: {encryptedData: {a: AgA=}}\n";
+    scene.file("tree/release.yaml", release);
+    has(
+        &scene.run(&format!("{RESEAL} tree")).succeeds().stderr,
+        &["release.yaml: it seems to hold sealed values within another object"],
+    );
 
     let template =
         "kind: SealedSecret\nmetadata:\n  name: {{ .Values.name }}\nspec:\n  encryptedData: {a: b}\n";
@@ -282,4 +293,15 @@ fn no_opening_key_and_no_cluster_is_told_before_anything_is_done() {
         &error,
         &["no opening key is given, and no cluster that could be asked", "--key FILE", "--context CONTEXT"],
     );
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_told() {
+    let scene = scene();
+    write_tree(&scene);
+    // Root reads everything, unless it gives that up.
+    let script = "chmod 000 tree/prod/db.yaml; [ $(id -u) = 0 ] && drop='setpriv --bounding-set -dac_override,-dac_read_search \
+        --inh-caps -dac_override,-dac_read_search'; $drop $PRIVYSEAL reseal --key keys.pem --cert new.pem tree";
+    let error = scene.shell(script).fails(2);
+    has(&error, &["tree/prod/db.yaml: ", "ermission denied", "nothing was written"]);
 }

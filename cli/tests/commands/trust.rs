@@ -50,6 +50,24 @@ impl Repository {
         this
     }
 
+    /// Each command that seals refuses, by whatever words it is given.
+    #[track_caller]
+    fn refuses(&self, status: i32, more: &str, told: &[&str]) {
+        self.scene.file("editor.sh", "sed -i 's/canary/changed/' \"$1\"\n");
+        let sealed = self.scene.seal(&secret(Some("ns"), Some("db")));
+        for command in [
+            "seal prod/secret.yaml",
+            "set prod/sealed.yaml password --from-file key.pem",
+            "edit prod/sealed.yaml --key key.pem",
+            "reseal prod --key key.pem",
+        ] {
+            self.scene.file("prod/sealed.yaml", &sealed);
+            let run = self.scene.run(&format!("{command} {more}")).env("EDITOR", "sh editor.sh");
+            has(&run.fails(status), told);
+            assert_eq!(self.scene.read("prod/sealed.yaml"), sealed, "{command}");
+        }
+    }
+
     fn trust(&self) -> String {
         std::fs::read_to_string(self.scene.home().join(TRUST)).unwrap()
     }
@@ -157,18 +175,11 @@ fn attack_another_key_file() {
     let repository = Repository::trusted();
     let mallory = PublisherKey::generate().unwrap();
     repository.keys("prod.keys", &mallory, 99, other_key());
-    let yes = format!("seal prod/secret.yaml --yes-trust {}", fingerprint(&mallory));
     let trust = repository.trust();
-    let set = "set prod/secret.yaml password --from-file key.pem";
-    repository.scene.file("prod/secret.yaml", repository.scene.seal(&secret(Some("ns"), Some("db"))));
-    repository.scene.file("dev/secret.yaml", secret(Some("ns"), Some("db")));
-    for arguments in [
-        "seal --for prod dev/secret.yaml",
-        set,
-        yes.replace("prod/", "dev/").replace("seal ", "seal --for prod ").as_str(),
-    ] {
-        has(&repository.scene.run(arguments).fails(1), &["clusters.prod has publisher", "is trusted"]);
-    }
+    let told = ["clusters.prod has publisher", "is trusted"];
+    repository.refuses(1, "", &told);
+    repository.refuses(1, "--for prod", &told);
+    repository.refuses(1, &format!("--yes-trust {}", fingerprint(&mallory)), &told);
     assert_eq!(repository.trust(), trust);
 }
 
@@ -176,7 +187,7 @@ fn attack_another_key_file() {
 fn attack_an_old_list() {
     let repository = Repository::trusted();
     repository.keys("prod.keys", &repository.prod, 6, other_key());
-    has(&repository.scene.run("seal prod/secret.yaml").fails(1), &["is older than list 7"]);
+    repository.refuses(1, "", &["is older than list 7"]);
 }
 
 #[test]
@@ -184,7 +195,7 @@ fn attack_a_changed_list() {
     let repository = Repository::trusted();
     let text = repository.scene.read("prod.keys").replace("serial\\\":7", "serial\\\":8");
     repository.scene.file("prod.keys", &text);
-    has(&repository.scene.run("seal prod/secret.yaml").fails(2), &["the publisher's signature does not fit"]);
+    repository.refuses(2, "", &["the publisher's signature does not fit"]);
 }
 
 #[test]
@@ -192,10 +203,7 @@ fn attack_a_bare_certificate_in_place_of_the_list() {
     let repository = Repository::trusted();
     repository.scene.file("mallory.pem", &other_key().certificate);
     repository.config(&CONFIG.replace("prod: {keys: prod.keys}", "prod: {certificate: mallory.pem}"));
-    has(
-        &repository.scene.run("seal prod/secret.yaml").fails(1),
-        &["clusters.prod has certificate", "is trusted"],
-    );
+    repository.refuses(1, "", &["clusters.prod has certificate", "is trusted"]);
 }
 
 #[test]
@@ -207,7 +215,7 @@ fn attack_a_rule_that_points_to_a_cluster_of_the_attackers() {
         .replace("  dev: ", "  backup: {keys: mallory.keys}\n  dev: ")
         .replace("for: [prod]", "for: [backup]");
     repository.config(&config);
-    has(&repository.scene.run("seal prod/secret.yaml").fails(1), &["clusters.backup is not in"]);
+    repository.refuses(1, "", &["clusters.backup is not in"]);
 
     // Among clusters that are trusted a rule may choose; it is told which.
     repository.config(&CONFIG.replace("for: [prod]", "for: [dev]"));
@@ -223,7 +231,7 @@ fn attack_a_second_configuration_in_a_subfolder() {
     repository
         .scene
         .file("prod/.privyseal.yaml", CONFIG.replace("'prod/**', for: [prod]", "'**', for: [dev]"));
-    has(&repository.scene.run("seal prod/secret.yaml").fails(2), &["two configurations hold for one file"]);
+    repository.refuses(2, "", &["two configurations hold for one file"]);
     // Nor one that is above the repository, or in a repository within.
     std::fs::create_dir(repository.scene.path("prod/.git")).unwrap();
     repository.scene.run("seal prod/secret.yaml --cert cert.pem").succeeds();
@@ -233,8 +241,8 @@ fn attack_a_second_configuration_in_a_subfolder() {
 fn attack_a_trust_file_in_the_repository() {
     let repository = Repository::trusted();
     let inside = repository.scene.file("trust.yaml", repository.trust());
-    let error = repository.scene.run(&format!("seal prod/secret.yaml --trust {}", inside.display())).fails(2);
-    has(&error, &["the trust file lies in the repository"]);
+    let trust = format!("--trust {}", inside.display());
+    repository.refuses(2, &trust, &["the trust file lies in the repository"]);
     let new = format!("seal prod/secret.yaml --trust new.yaml --yes-trust {}", fingerprint(&repository.prod));
     has(&repository.scene.run(&new).fails(2), &["the trust file lies in the repository"]);
     let error = repository.scene.run("seal prod/secret.yaml").env("PRIVYSEAL_TRUST", "trust.yaml").fails(2);
@@ -258,7 +266,7 @@ fn attack_a_configuration_that_is_a_link() {
     let elsewhere = repository.scene.home().join("config.yaml");
     std::fs::rename(repository.scene.path(".privyseal.yaml"), &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, repository.scene.path(".privyseal.yaml")).unwrap();
-    has(&repository.scene.run("seal prod/secret.yaml").fails(2), &["a configuration may not be a link"]);
+    repository.refuses(2, "", &["a configuration may not be a link"]);
 }
 
 #[test]

@@ -154,7 +154,12 @@ fn with_for_the_files_of_other_clusters_are_left_out() {
          dev}\nrules:\n  - {path: 'dev/**', for: [dev]}\n",
     );
     scene.file("dev/a.yaml", scene.read("sealed.yaml"));
-    let done = scene.run("verify --for prod --kubeconfig config .").done();
+    // The repository names the cluster, so somebody has to decide that it is the one.
+    let refused = scene.run("verify --for prod --kubeconfig config .").done();
+    assert_eq!((refused.status, refused.stdout.as_str()), (Some(1), ""));
+    let (_, yes) = refused.stderr.split_once("add `").unwrap();
+    let (yes, _) = yes.split_once('`').unwrap();
+    let done = scene.run(&format!("verify --for prod --kubeconfig config . {yes}")).done();
     assert_eq!((done.status, done.stdout.lines().count()), (Some(0), 1), "{}", done.stderr);
     has(&done.stdout, &["sealed.yaml:1: ns/db: opens"]);
     has(&done.stderr, &["1 files are left out"]);

@@ -53,10 +53,15 @@ enum Outcome {
 }
 
 impl Desk {
-    /// Half of the cores: what strangers ask for must not hold up the controller's own work.
+    /// Half of the cores: what strangers ask for must not hold up the controller's own work. And not more than a few,
+    /// since each holds an object in several forms: the memory must not grow with the node.
     pub(super) fn new(served: Served) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { served, bodies: Bodies::new(BODIES), line: Line::new((cores / 2).max(1), WAITING, PATIENCE) }
+        Self {
+            served,
+            bodies: Bodies::new(BODIES),
+            line: Line::new((cores / 2).clamp(1, AT_WORK), WAITING, PATIENCE),
+        }
     }
 
     async fn serve(&self, verb: Verb, body: Body) -> Response {
@@ -189,6 +194,7 @@ const ATTEMPTS: usize = 256;
 const NODES: usize = 20_000;
 /// A SealedSecret of the largest Secret is some 1.4 MiB.
 const BODIES: Limits = Limits { one: 2 << 20, all: 16 << 20, time: Duration::from_secs(10) };
+const AT_WORK: usize = 4;
 const WAITING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// In seconds.

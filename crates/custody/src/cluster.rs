@@ -1,11 +1,13 @@
 //! Custody `cluster`: opening keys in Secrets of the controller's own namespace.
 
+use crate::backup::{Backup, BackupError};
 use crate::key_secret::{self, NotAKey};
 use crate::{ApiError, MADE_BY, MakerMark, SecretApi, Unreadable};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use privyseal_envelope::{Fingerprint, Item, KeyError, Plaintext};
-use privyseal_keys::{KeyPair, KeyringEntry, PublisherError, PublisherKey};
+use privyseal_keys::{Certificate, KeyPair, KeyringEntry, PublisherError, PublisherKey, PublisherPublicKey};
 use privyseal_manifest::{Secret, names};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,41 +70,126 @@ impl ClusterCustody {
 
     /// Stores a new key and the mark of its maker; gives the name that the API server chose.
     pub async fn create(&self, pair: &KeyPair, mark: &MakerMark) -> Result<String, CustodyError> {
+        Ok(self.create_labelled(pair, mark, names::KEY_ACTIVE).await?.0)
+    }
+
+    /// Stores a new key and the mark of its maker, not to be used yet.
+    pub async fn create_pending(&self, pair: &KeyPair, mark: &MakerMark) -> Result<PendingKey, CustodyError> {
+        let (_, secret) = self.create_labelled(pair, mark, names::KEY_PENDING).await?;
+        // What was encoded a moment ago decodes.
+        PendingKey::of(secret).map_err(|reason| CustodyError::Pending { reason: reason.to_string() })
+    }
+
+    async fn create_labelled(
+        &self,
+        pair: &KeyPair,
+        mark: &MakerMark,
+        label: &str,
+    ) -> Result<(String, Secret), CustodyError> {
         let mut secret = key_secret::to_secret(pair, &self.prefix, Some(&self.namespace))?;
+        key_secret::set_label(&mut secret.metadata, label);
         let annotations = secret.metadata.annotations.get_or_insert_default();
         annotations.insert(MADE_BY.to_owned(), mark.as_str().to_owned());
-        let metadata = self.secrets.create(&secret, FIELD_MANAGER).await?;
-        Ok(metadata.name.unwrap_or_default())
+        secret.metadata = self.secrets.create(&secret, FIELD_MANAGER).await?;
+        Ok((secret.metadata.name.clone().unwrap_or_default(), secret))
+    }
+
+    /// Keys that are not used yet, whoever made them. What is no key is left out.
+    pub async fn pending(&self) -> Result<Vec<PendingKey>, CustodyError> {
+        let selector = format!("{}={}", names::SEALED_SECRETS_KEY, names::KEY_PENDING);
+        let secrets = self.secrets.list(&selector).await?;
+        Ok(secrets.into_iter().flatten().filter_map(|secret| PendingKey::of(secret).ok()).collect())
+    }
+
+    /// Puts a key into use, if its Secret is still the one that was read.
+    pub async fn activate(&self, key: &PendingKey) -> Result<(), CustodyError> {
+        self.secrets.replace(&key.activated(), FIELD_MANAGER).await?;
+        Ok(())
     }
 
     /// The publisher key, if there is one.
     pub async fn publisher(&self) -> Result<Option<PublisherKey>, CustodyError> {
         let Some(secret) = self.secrets.get(PUBLISHER_SECRET).await? else { return Ok(None) };
-        if key_secret::is_made_by_sealed_secret(&secret.metadata) {
-            return Err(CustodyError::Publisher { reason: NotAKey::MadeBySealedSecret.to_string() });
-        }
-        let pem = secret.data.get(PUBLISHER_ITEM).ok_or_else(|| CustodyError::Publisher {
-            reason: NotAKey::ItemMissing { item: PUBLISHER_ITEM }.to_string(),
-        })?;
-        let key = PublisherKey::from_pem(pem.expose());
-        key.map(Some).map_err(|error: PublisherError| CustodyError::Publisher { reason: error.to_string() })
+        publisher_of(&secret).map(Some)
     }
 
     /// Stores a new publisher key; fails if there is one already.
     pub async fn create_publisher(&self, key: &PublisherKey) -> Result<(), CustodyError> {
-        let item = Item::parse(PUBLISHER_ITEM).expect("a constant that is an item name");
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some(PUBLISHER_SECRET.to_owned()),
-                namespace: Some(self.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            type_: Some("Opaque".to_owned()),
-            immutable: Some(true),
-            data: BTreeMap::from([(item, Plaintext::from(key.to_pem().as_bytes()))]),
-        };
-        self.secrets.create(&secret, FIELD_MANAGER).await?;
+        self.secrets.create(&publisher_secret(key, &self.namespace), FIELD_MANAGER).await?;
         Ok(())
+    }
+}
+
+/// The Secret that keeps a publisher key.
+pub fn publisher_secret(key: &PublisherKey, namespace: &str) -> Secret {
+    let item = Item::parse(PUBLISHER_ITEM).expect("a constant that is an item name");
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(PUBLISHER_SECRET.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        immutable: Some(true),
+        data: BTreeMap::from([(item, Plaintext::from(key.to_pem().as_bytes()))]),
+    }
+}
+
+/// The publisher key in a Secret, which no SealedSecret made.
+pub fn publisher_of(secret: &Secret) -> Result<PublisherKey, CustodyError> {
+    let unusable = |reason: String| CustodyError::Publisher { reason };
+    if key_secret::is_made_by_sealed_secret(&secret.metadata) {
+        return Err(unusable(NotAKey::MadeBySealedSecret.to_string()));
+    }
+    let pem = secret.data.get(PUBLISHER_ITEM);
+    let pem = pem.ok_or_else(|| unusable(NotAKey::ItemMissing { item: PUBLISHER_ITEM }.to_string()))?;
+    PublisherKey::from_pem(pem.expose()).map_err(|error: PublisherError| unusable(error.to_string()))
+}
+
+/// A key that is made and not used yet. No `Debug`, `Display` or `Serialize`.
+pub struct PendingKey {
+    secret: Secret,
+    entry: KeyringEntry,
+}
+
+impl PendingKey {
+    /// The key in a Secret, whatever its label says.
+    pub fn of(secret: Secret) -> Result<Self, NotAKey> {
+        Ok(Self { entry: key_secret::from_secret(&secret)?, secret })
+    }
+
+    /// The fingerprint of its public half.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.entry.fingerprint()
+    }
+
+    /// The name of its Secret.
+    pub fn name(&self) -> &str {
+        self.secret.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// When it was made.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.entry.certificate().map(Certificate::not_before)
+    }
+
+    /// Whether the holder of that publisher key made it.
+    pub fn is_made_by(&self, publisher: &PublisherPublicKey) -> bool {
+        let mark = MakerMark::of(&self.secret.metadata);
+        mark.zip(self.entry.certificate())
+            .is_some_and(|(mark, certificate)| mark.proves(publisher, certificate))
+    }
+
+    /// A backup of this key alone, as it will be once it is in use.
+    pub fn to_backup(&self, publisher: &PublisherKey, namespace: &str) -> Result<Backup, BackupError> {
+        Backup::new(publisher_secret(publisher, namespace), vec![self.activated()])
+    }
+
+    fn activated(&self) -> Secret {
+        let mut secret = self.secret.clone();
+        key_secret::set_label(&mut secret.metadata, names::KEY_ACTIVE);
+        secret.metadata.managed_fields = None;
+        secret
     }
 }
 
@@ -162,6 +249,12 @@ pub enum CustodyError {
     /// A key cannot be encoded.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A key that was just made does not read back.
+    #[error("the new key does not read back: {reason}")]
+    Pending {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The Secret with the publisher key is damaged.
     #[error("the Secret {PUBLISHER_SECRET} holds no usable publisher key: {reason}")]
     Publisher {
@@ -173,6 +266,9 @@ pub enum CustodyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static_assertions::assert_not_impl_any!(PendingKey: std::fmt::Debug, std::fmt::Display);
+
     use jiff::SignedDuration;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
     use privyseal_envelope::rsa::KeySize;
@@ -198,6 +294,19 @@ mod tests {
         assert_eq!(held, ["good", "leaked"]);
         assert_eq!(loaded.compromised, BTreeSet::from(compromised));
         assert_eq!(loaded.left_out, []);
+    }
+
+    #[test]
+    fn a_pending_key_neither_opens_nor_seals_and_is_backed_up_as_it_will_be() {
+        let (pending, fingerprint) = secret("new", names::KEY_PENDING, false);
+        let loaded = Loaded::of(vec![Ok(pending.clone())]);
+        assert!(loaded.entries.is_empty() && loaded.left_out.is_empty());
+        let key = PendingKey::of(pending).ok().unwrap();
+        let publisher = PublisherKey::generate().ok().unwrap();
+        assert!(!key.is_made_by(&publisher.public_key()), "it has no mark");
+        let backup = key.to_backup(&publisher, "privyseal").ok().unwrap();
+        let record = backup.keys()[0].record();
+        assert_eq!((record.fingerprint, record.state), (fingerprint, crate::backup::KeyState::Active));
     }
 
     #[test]

@@ -63,8 +63,18 @@ pub fn from_secret(secret: &Secret) -> Result<KeyringEntry, NotAKey> {
 
 /// Whether the label says that the key is usable; any other value retires it.
 pub fn is_active(metadata: &ObjectMeta) -> bool {
-    let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::SEALED_SECRETS_KEY));
-    label.is_some_and(|value| value == names::KEY_ACTIVE)
+    label(metadata) == Some(names::KEY_ACTIVE)
+}
+
+/// Sets the label that makes a Secret a key.
+pub(crate) fn set_label(metadata: &mut ObjectMeta, label: &str) {
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert(names::SEALED_SECRETS_KEY.to_owned(), label.to_owned());
+}
+
+/// The value of the label that makes a Secret a key.
+pub fn label(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.labels.as_ref()?.get(names::SEALED_SECRETS_KEY).map(String::as_str)
 }
 
 /// Whether the key is marked as compromised.

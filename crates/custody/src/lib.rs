@@ -3,6 +3,7 @@
 //! ```text
 //!   key Secrets of our own namespace ──cluster::ClusterCustody::load──▶ Keyring entries, and what was left out
 //!   KeyPair ──key_secret::to_secret──▶ Secret ──SecretApi::create──▶ the cluster
+//!   key Secrets, publisher key ──backup::Backup::seal──▶ signed archive ──Archive::verify, open──▶ Backup
 //! ```
 //!
 //! This is the asynchronous crate: it talks to the API server, and nothing else in the crates does. Keys come only
@@ -12,7 +13,9 @@
 //! [`SecretApi`] reads and writes Secrets as types that cannot be printed. kube's own client logs the body of an
 //! answer that it cannot decode; ours decodes itself, so no such body is ever in its hands.
 
+pub mod backup;
 pub mod cluster;
+pub mod escrow;
 pub mod key_secret;
 mod maker_mark;
 pub mod published;

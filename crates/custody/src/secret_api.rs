@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret as SecretKind;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{GetParams, ListParams, PartialObjectMeta, PostParams};
+use kube::api::{DeleteParams, GetParams, ListParams, PartialObjectMeta, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Client, Resource as _};
 use privyseal_manifest::{DocumentError, Secret, read};
@@ -55,6 +55,16 @@ impl SecretApi {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         let request = self.request.replace(name, &post_params(field_manager), secret.to_json().to_vec());
         self.send(request).await
+    }
+
+    /// Deletes the Secret that was read, and no other: the API server refuses if it changed since.
+    pub async fn delete(&self, metadata: &ObjectMeta) -> Result<(), ApiError> {
+        let preconditions =
+            Preconditions { uid: metadata.uid.clone(), resource_version: metadata.resource_version.clone() };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let request = self.request.delete(name, &params);
+        self.send(request).await.map(drop)
     }
 
     async fn send(

@@ -14,6 +14,7 @@ mod json;
 mod node;
 mod scalar;
 mod typed;
+mod view;
 mod yaml;
 
 use crate::error::{Details, DocumentError, Encoding, Limit, Position, Problem};
@@ -21,6 +22,7 @@ use crate::names::{SEALED_SECRET_API_VERSION, SECRET_API_VERSION};
 pub(crate) use node::{Entry, Key, Kind, Node};
 pub(crate) use scalar::{key_not_text, resolve};
 use std::sync::Arc;
+pub use view::{FieldView, View};
 use zeroize::Zeroizing;
 
 type Roots = Vec<Node>;
@@ -49,6 +51,16 @@ pub struct DocumentId {
 }
 
 impl DocumentId {
+    /// Which document of the input, from 1.
+    pub fn number(self) -> usize {
+        self.document
+    }
+
+    /// Which item of a `List`, from 0.
+    pub fn item(self) -> Option<usize> {
+        self.item
+    }
+
     pub(crate) fn error(
         self,
         source: &str,

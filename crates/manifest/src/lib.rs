@@ -43,7 +43,7 @@ pub mod sealed_secret;
 mod secret;
 mod wiping;
 
-pub use document::{Document, DocumentId, read, read_at_most};
+pub use document::{Document, DocumentId, FieldView, View, read, read_at_most};
 pub use error::{DocumentError, Encoding, Found, Limit, Obstacle, Position, Problem};
 pub use sealed_secret::{
     Condition, SealedSecret, SealedSecretSpec, SealedSecretStatus, SecretTemplate, TemplateMetadata,

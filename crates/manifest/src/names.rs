@@ -26,6 +26,9 @@ pub const SKIP_SET_OWNER_REFERENCES: &str = "sealedsecrets.bitnami.com/skip-set-
 pub const SEALED_SECRETS_KEY: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 /// The value of [`SEALED_SECRETS_KEY`] on a usable key.
 pub const KEY_ACTIVE: &str = "active";
+/// The value of [`SEALED_SECRETS_KEY`] on a key that is not used yet, since its backup is not yet stored. To the peer it
+/// is one of the values that retire a key.
+pub const KEY_PENDING: &str = "pending";
 /// Annotation: which key sealed which item, for people (docs/format.md).
 pub const SEALED_WITH: &str = "privyseal.dev/sealed-with";
 /// Annotation in which `kubectl apply` keeps the whole object, plaintext included. Never copied when sealing.

@@ -20,11 +20,17 @@ use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod lint;
+
+pub use lint::LintIgnore;
+use lint::LintText;
+
 /// What a repository asks for. Nothing in it is trusted: see [`crate::Trust`].
 #[derive(Clone, Debug)]
 pub struct Config {
     clusters: BTreeMap<ClusterName, Cluster>,
     rules: Vec<Rule>,
+    lint_ignores: Vec<LintIgnore>,
 }
 
 /// The name that a repository and a trust file give to a cluster.
@@ -72,7 +78,7 @@ pub struct Rule {
 impl Config {
     /// Reads the text of a `.privyseal.yaml`.
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
-        let ConfigText { version: _, clusters, rules } = document::read(text)?;
+        let ConfigText { version: _, clusters, rules, lint } = document::read(text)?;
         let clusters = clusters
             .into_iter()
             .map(|(name, cluster)| {
@@ -93,7 +99,8 @@ impl Config {
             .enumerate()
             .map(|(index, rule)| rule.parse(index + 1, &clusters))
             .collect::<Result<_, _>>()?;
-        Ok(Self { clusters, rules })
+        let lint_ignores = lint.parse()?;
+        Ok(Self { clusters, rules, lint_ignores })
     }
 
     /// A cluster by its name.
@@ -109,6 +116,11 @@ impl Config {
     /// The first rule that matches a path: relative to the configuration, its parts separated by `/`.
     pub fn rule_for(&self, path: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.matcher.is_match(path))
+    }
+
+    /// What `privyseal lint` is not to tell of a path.
+    pub fn lint_ignores(&self, path: &str) -> impl Iterator<Item = &LintIgnore> {
+        self.lint_ignores.iter().filter(move |ignore| ignore.matches(path))
     }
 
     /// JSON Schema (2020-12) of the file, for editors.
@@ -162,6 +174,9 @@ struct ConfigText {
     /// What holds for which paths. The first rule that matches decides.
     #[serde(default)]
     rules: Vec<RuleText>,
+    /// What `privyseal lint` takes into account.
+    #[serde(default)]
+    lint: LintText,
 }
 
 /// One cluster, and where its sealing key is found.
@@ -282,14 +297,20 @@ fn inner_path(path: &str) -> Result<String, &'static str> {
     }
 }
 
+/// A pattern over paths, as in .gitignore.
+fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|reason| reason.kind().to_string())
+}
+
 impl RuleText {
     fn parse(self, number: usize, clusters: &BTreeMap<ClusterName, Cluster>) -> Result<Rule, DocumentError> {
         let Self { path, clusters: named, format, scope } = self;
         let error =
             |at: Location, what: String| Err(DocumentError::new(at, format!("rules[{}]{what}", number - 1)));
-        let matcher = match GlobBuilder::new(&path.value).literal_separator(true).build() {
-            Ok(glob) => glob.compile_matcher(),
-            Err(reason) => return error(path.referenced, format!(".path: {}", reason.kind())),
+        let matcher = match matcher(&path.value) {
+            Ok(matcher) => matcher,
+            Err(problem) => return error(path.referenced, format!(".path: {problem}")),
         };
         let cluster = match named.value.as_slice() {
             [] => return error(named.referenced, ".for: name the cluster to seal for".to_owned()),

@@ -11,15 +11,18 @@
 //! it names clusters, and the trust file, which lies outside the repository, holds what each cluster's keys must be.
 //! A change that points a rule at an unknown cluster, or a cluster at another key, is stopped by that.
 //!
+//! [`lint`] checks the manifests of a repository against all that.
+//!
 //! This crate is pure. It finds no file and asks nobody: texts come in, decisions and texts go out.
 
 mod config;
 mod document;
 mod key_file;
+pub mod lint;
 pub mod report;
 mod trust;
 
-pub use config::{Cluster, ClusterName, Config, KeySource, Rule, RuleFormat};
+pub use config::{Cluster, ClusterName, Config, KeySource, LintIgnore, Rule, RuleFormat};
 pub use document::DocumentError;
 pub use key_file::{KeyFile, KeyFileError};
 pub use trust::{Evidence, Judgement, Pin, Subject, Trust};

@@ -92,7 +92,9 @@ impl Report {
         for value in &self.values {
             match &value.knowledge {
                 Knowledge::Opened(keys) => {
-                    keys.iter().for_each(|key| counts.entry(*key).or_default().opened += 1)
+                    for key in keys {
+                        counts.entry(*key).or_default().opened += 1;
+                    }
                 }
                 Knowledge::Unknown { claimed: Some(key), .. } => counts.entry(*key).or_default().claimed += 1,
                 Knowledge::Unknown { claimed: None, .. } => {}

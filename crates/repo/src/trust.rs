@@ -126,6 +126,24 @@ impl Trust {
         }
     }
 
+    /// Whether that is the publisher who is trusted, for what bears its signature and no serial, such as a backup.
+    pub fn judge_publisher(&self, subject: &Subject, publisher: Fingerprint) -> Judgement {
+        match self.pins.get(subject).copied() {
+            None => Judgement::Unknown,
+            Some(Pin::Publisher { fingerprint, .. }) if fingerprint == publisher => {
+                Judgement::Trusted { newer: false }
+            }
+            Some(pinned) => Judgement::Changed { pinned },
+        }
+    }
+
+    /// Whose publisher that is.
+    pub fn known_as(&self, publisher: Fingerprint) -> impl Iterator<Item = &Subject> {
+        let is_theirs =
+            move |pin: &Pin| matches!(pin, Pin::Publisher { fingerprint, .. } if *fingerprint == publisher);
+        self.pins.iter().filter(move |(_, pin)| is_theirs(pin)).map(|(subject, _)| subject)
+    }
+
     /// What the keys of a cluster must be, if that was decided.
     pub fn pinned(&self, subject: &Subject) -> Option<Pin> {
         self.pins.get(subject).copied()
@@ -257,6 +275,24 @@ mod tests {
         ] {
             assert_eq!(trust.judge(&cluster(subject), &evidence), expected, "{subject} {evidence}");
         }
+    }
+
+    #[test]
+    fn a_publisher_is_judged_without_a_serial() {
+        let trust = trust();
+        let by_name =
+            |name: &str, key: &str| trust.judge_publisher(&cluster(name), Fingerprint::of(key.as_bytes()));
+        assert_eq!(by_name("prod", "p"), Judgement::Trusted { newer: false });
+        assert_eq!(by_name("prod", "q"), Judgement::Changed { pinned: publisher("p", 7) });
+        assert_eq!(
+            by_name("old", "c"),
+            Judgement::Changed { pinned: certificate("c") },
+            "a certificate signs nothing"
+        );
+        assert_eq!(by_name("new", "p"), Judgement::Unknown);
+        let known: Vec<_> = trust.known_as(Fingerprint::of(b"p")).map(Subject::to_string).collect();
+        assert_eq!(known, ["clusters.prod", "contexts.admin@prod"]);
+        assert_eq!(trust.known_as(Fingerprint::of(b"c")).count(), 0);
     }
 
     #[test]

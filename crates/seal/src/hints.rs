@@ -26,6 +26,11 @@ impl Hints {
         (*digest == short_digest(value)).then_some(*key)
     }
 
+    /// The items that it speaks of, whether or not they are there.
+    pub fn items(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Whether an object's annotation says of one of its values another key than the one that opened it.
     pub fn contradict(sealed: &SealedSecret, opened_with: &BTreeMap<String, KeyId>) -> bool {
         let hints = Self::read(sealed.metadata.annotations.as_ref());

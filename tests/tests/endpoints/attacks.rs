@@ -1,6 +1,6 @@
 //! What strangers must not learn or get: scopes, values, why something does not open.
 
-use super::{ROUTES, opened_with, parts, post, rotated, stranger};
+use super::{ROUTES, all_of, opened_with, post, rotated, stranger};
 use privyseal_tests::objects::{self, wait_for_condition};
 use privyseal_tests::world::Place;
 use serde_json::{Value, json};
@@ -63,12 +63,12 @@ async fn every_failure_to_open_is_the_same_to_the_byte() {
     let mut answers = Vec::new();
     for path in ROUTES {
         for (cause, object) in &causes {
-            answers.push((path, cause, parts(post(controller, path, object).await)));
+            answers.push((path, cause, all_of(post(controller, path, object).await)));
         }
         assert_eq!(post(controller, path, &good).await.status, 200);
     }
     let (_, _, first) = answers[0].clone();
-    assert_eq!((first.0, &*first.2), (409, &b""[..]), "{first:?}");
+    assert!(first.starts_with("409 ") && first.ends_with(" b\"\""), "{first}");
     for (path, cause, answer) in answers {
         assert_eq!(answer, first, "{path}: {cause}");
     }
@@ -101,7 +101,7 @@ async fn a_template_neither_widens_a_scope_nor_tells_a_value() {
     let mut answers = Vec::new();
     for prefix in ["h", "x"] {
         let object = with_oracle(sealed.clone(), prefix);
-        answers.push(parts(post(controller, "/v1/verify", &object).await));
+        answers.push(all_of(post(controller, "/v1/verify", &object).await));
         let rotated = rotated(controller, &object).await;
         assert_eq!(rotated["spec"]["template"], object["spec"]["template"]);
     }

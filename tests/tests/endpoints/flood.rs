@@ -120,3 +120,57 @@ async fn a_value_of_another_key_size_is_one_that_does_not_open() {
         assert_eq!(post(&place.world.controller, path, &sealed).await.status, 409);
     }
 }
+
+/// What the chart gives a container.
+const MEMORY_LIMIT_KIB: usize = 256 * 1024;
+
+/// The most that a process ever had in memory.
+fn peak_memory_kib(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Sends a request whole and reads nothing of the answer.
+async fn ask_and_do_not_read(port: u16, path: &str, body: &str) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.ok()?;
+    stream.write_all(body.as_bytes()).await.ok()?;
+    Some(stream)
+}
+
+#[tokio::test]
+async fn hostile_bodies_stay_within_the_memory_that_the_chart_gives() {
+    let control_plane = ControlPlane::start();
+    let release = Release::install(&control_plane, ReleaseOptions::default()).await;
+    let mut controller = Controller::start(&release, ControllerOptions::default()).await;
+    let sealer = Sealer::of(&controller).await;
+    let mut good = sealer.seal("x", "db", &[("a", "1")], &[]);
+    let large = sealer.seal("x", "db", &[("a", &"x".repeat(1_000_000))], &[]).to_string();
+    // A short body that stands for a long answer.
+    good["metadata"]["annotations"]["a"] = json!("REPEATED");
+    let line = format!("# YAML\n{good}");
+    let aliases = (0..9).map(|n| format!(",\"n{n}\": *a")).collect::<String>();
+    let repeated = line.replacen("\"REPEATED\"", &format!("&a \"{}\"{aliases}", "y".repeat(400_000)), 1);
+    // Trees that are many times larger than their text.
+    let nodes = format!("a: [{}]", "0,".repeat(1_000_000));
+    let texts = format!("{{\"a\": [{}\"\"]}}", "\"\",".repeat(600_000));
+    let keys = (0..150_000).map(|n| format!("{n:x}:\n")).collect::<String>();
+    let bodies = [large, repeated, nodes, texts, keys];
+    assert_eq!(post(&controller, "/v1/rotate", &bodies[0]).await.status, 200);
+    assert_eq!(post(&controller, "/v1/rotate", &bodies[1]).await.status, 200);
+    for body in &bodies[2..] {
+        assert_eq!(post(&controller, "/v1/verify", body).await.status, 400);
+    }
+    for _ in 0..3 {
+        let port = controller.port();
+        let held = join_all((0..200).map(|n| ask_and_do_not_read(port, "/v1/rotate", &bodies[n % 5]))).await;
+        assert!(held.iter().flatten().count() > 100);
+        assert_eq!(controller.http("/readyz").await.status, 200);
+    }
+    assert!(controller.ended().is_none());
+    let peak = peak_memory_kib(controller.id());
+    println!("{peak} KiB");
+    assert!(peak < MEMORY_LIMIT_KIB, "{peak} KiB");
+}

@@ -37,10 +37,9 @@ async fn rotated(controller: &Controller, object: &Value) -> Value {
 }
 
 /// All of an answer but the time.
-fn parts(mut answer: Answer) -> (u16, Vec<(String, Vec<u8>)>, Vec<u8>) {
+fn all_of(mut answer: Answer) -> String {
     answer.headers.remove("date");
-    let headers = answer.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
-    (answer.status, headers.collect(), answer.body.to_vec())
+    format!("{} {:?} {:?}", answer.status, answer.headers, answer.body)
 }
 
 /// Seals to a key of so many bits that no controller holds.

@@ -2,6 +2,8 @@
 //! own, since a controller looks at the whole cluster.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
+mod backup;
+mod escrow;
 mod future;
 mod marks;
 mod replicas;

@@ -59,6 +59,10 @@ fn a_colleagues_kubeseal_and_a_lying_hint_keep_a_key_from_being_retired() {
         std::fs::write(folder.join("lost.json"), "kind: SealedSecret\nencryptedData: [\n").unwrap();
         let refused = tree.fails(&format!("keys retire {} clusters --for a", old.0));
         assert!(refused.contains("1 files cannot be read") && refused.contains("lost.json"), "{refused}");
+        let patch = "kind: Kustomization # of a SealedSecret\npatches: [{patch: \"{spec: {encryptedData: {a: AgA=}}}\"}]\n";
+        std::fs::write(folder.join("lost.json"), patch).unwrap();
+        let refused = tree.fails(&format!("keys retire {} clusters --for a", old.0));
+        assert!(refused.contains("lost.json: sealed values within another object"), "{refused}");
         std::fs::remove_file(folder.join("lost.json")).unwrap();
 
         // Resealing finds both, whatever is claimed of them.
@@ -100,5 +104,34 @@ fn a_key_that_leaked_is_revoked_and_its_values_are_listed() {
         let list: serde_json::Value = serde_json::from_str(&fetched).unwrap();
         let list: serde_json::Value = serde_json::from_str(list["list"].as_str().unwrap()).unwrap();
         assert_eq!(list["revoked"].as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn another_cluster_under_the_same_context_is_left_alone() {
+    network::alone(async || {
+        let (known, other) = (Cluster::start("a").await, Cluster::start("a").await);
+        let (tree, elsewhere) = (Tree::new(&[&known]), Tree::new(&[&other]));
+        tree.seal_new("a", 1);
+        tree.succeeds("keys list --context a");
+        let key = elsewhere.keys("a")[0].0.clone();
+        std::fs::copy(elsewhere.path("kubeconfig"), tree.path("kubeconfig")).unwrap();
+        let before = std::fs::read(tree.file("clusters/a/0.json")).unwrap();
+        for cluster in ["--context a", "--for a"] {
+            for command in [
+                "keys list",
+                "keys rotate",
+                "keys report clusters",
+                &format!("keys retire {key} clusters --force"),
+                &format!("keys compromised {key}"),
+                "reseal clusters",
+                "keys fetch",
+            ] {
+                let said = tree.fails(&format!("{command} {cluster}"));
+                assert!(said.contains("Somebody may be giving you a key of their own"), "{command}: {said}");
+            }
+        }
+        assert_eq!(elsewhere.keys("a").iter().map(|key| key.1.as_str()).collect::<Vec<_>>(), ["sealing"]);
+        assert_eq!(std::fs::read(tree.file("clusters/a/0.json")).unwrap(), before);
     });
 }

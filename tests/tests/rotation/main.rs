@@ -29,13 +29,27 @@ const LONG: Duration = Duration::from_secs(120);
 
 impl Cluster {
     async fn start(name: &'static str) -> Self {
+        let (control_plane, release) = Self::without_controller().await;
+        Self::with_controller(name, control_plane, release).await
+    }
+
+    /// What a chart installs, its controller not yet running.
+    async fn without_controller() -> (&'static ControlPlane, Release<'static>) {
         let control_plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start()));
         let options = ReleaseOptions::default().place("privyseal", NAMESPACE);
         let release = Release::install(control_plane, options).await;
-        let controller = Controller::start(&release, ControllerOptions::default().reachable()).await;
-        release.lead_to(&controller).await;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps"}});
         objects::apply(&control_plane.client(), None, &namespace).await;
+        (control_plane, release)
+    }
+
+    async fn with_controller(
+        name: &'static str,
+        control_plane: &'static ControlPlane,
+        release: Release<'static>,
+    ) -> Self {
+        let controller = Controller::start(&release, ControllerOptions::default().reachable()).await;
+        release.lead_to(&controller).await;
         Self { name, control_plane, release, controller }
     }
 

@@ -90,5 +90,33 @@ fn keys_are_rotated_retired_lost_and_restored() {
             if held == Some(1.0) { Ok(()) } else { Err(format!("{held:?}")) }
         })
         .await;
+
+        // The cluster is lost. From its backup another one opens all that is in Git, and has no key more.
+        let (backup, identity) = (tree.path("a.backup"), tree.path("identity.txt"));
+        std::fs::write(&identity, IDENTITY).unwrap();
+        let (backup, identity) = (backup.display(), identity.display());
+        tree.succeeds(&format!(
+            "keys backup --context a --for a --recipient {RECIPIENT} --out-file {backup}"
+        ));
+        drop(a);
+        let proof = format!("keys restore {backup} --for a --identity {identity} --check clusters/a");
+        tree.succeeds(&proof);
+        tree.fails(&proof.replace("clusters/a", "clusters/b"));
+        let (control_plane, release) = Cluster::without_controller().await;
+        let kubeconfig = control_plane.kubeconfig().display();
+        let context = control_plane.kubectl_ok(&["config", "current-context"], "");
+        tree.succeeds(&format!(
+            "keys restore {backup} --for a --identity {identity} --kubeconfig {kubeconfig} --context {context}"
+        ));
+        let restored = Cluster::with_controller("a", control_plane, release).await;
+        restored.reconcile(&tree.file("clusters/a"), A).await;
+        assert_eq!(restored.active_keys().await, 1);
+        // Everybody who trusted the old cluster trusts this one.
+        std::fs::copy(Tree::new(&[&restored]).path("kubeconfig"), tree.path("kubeconfig")).unwrap();
+        assert_eq!(tree.json("reseal clusters/a")["kept"], 2 * A);
     });
 }
+
+/// A key of nobody.
+const IDENTITY: &str = "AGE-SECRET-KEY-1WPQJXCQSA4URMYVS6Z4XPNZ008WA9L9PG8CR90KUJXTLSTZQFDES7D8MAY\n";
+const RECIPIENT: &str = "age1e00c2w3c3n89jd4y4htxtuu7s68jjl8amrq9jt8na97eaufsqyysgrp4d5";

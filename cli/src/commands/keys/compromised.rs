@@ -34,7 +34,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
-    args.cluster.connection()?.session(async |session| {
+    args.cluster.session(async |session| {
         let key = session.key(&args.key).await?;
         session.mark_key(&key, key_secret::COMPROMISED, Timestamp::now()).await?;
         let revoked = |list: &PublishedKeys, fingerprint: Fingerprint| list.revoked.contains(&fingerprint);

@@ -3,7 +3,7 @@
 //! ```text
 //!   SealedSecrets in the cluster ──status──▶ opened with ─┐
 //!   values in Git ── the same text as in the cluster ─────┤
-//!                 ── opened here with --with-key ─────────┼──▶ Report
+//!                 ── opened here with --key ─────────┼──▶ Report
 //!                 ── the controller, asked ───────────────┤
 //!                 └─ an annotation's word: a claim ───────┘
 //! ```
@@ -11,7 +11,7 @@
 use crate::cluster::{Controller, Session, Verdict};
 use crate::commands::reseal::name_of;
 use crate::error::{CommandError, Shown};
-use crate::key_files;
+use crate::key_files::KeyFileOptions;
 use crate::key_source::ClusterOptions;
 use crate::sealed_tree::SealedTree;
 use crate::speech;
@@ -40,7 +40,7 @@ impl Evidence {
     /// Reads the trees, but for files that a rule gives to another cluster than the one that `--for` names.
     pub(super) fn read(
         paths: &[PathBuf],
-        keys: &[PathBuf],
+        keys: &KeyFileOptions,
         cluster: &ClusterOptions,
     ) -> Result<Self, CommandError> {
         let mut tree = SealedTree::read(paths);
@@ -51,9 +51,16 @@ impl Evidence {
             }
         }
         tree.files = kept;
-        let keyring = if keys.is_empty() { None } else { Some(key_files::load(keys)?) };
+        let keyring = if keys.is_given() { Some(keys.load()?) } else { None };
         Ok(Self { tree, keyring })
     }
+}
+
+/// What the cluster alone says.
+pub(super) async fn of_cluster(session: &Session) -> Result<Report, CommandError> {
+    let mut report = Report::default();
+    in_cluster(session, &mut report).await?;
+    Ok(report)
 }
 
 /// Joins all.
@@ -64,6 +71,9 @@ pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Repo
     for error in &tree.unreadable {
         report.unreadable.extend(error.reports().into_iter().map(|(message, _)| message));
     }
+    report.unreadable.extend(tree.hidden.iter().map(|file| {
+        format!("{}: sealed values within another object, which are not looked at", Shown(file))
+    }));
     let controller = match session.controller().await {
         Ok(controller) => Some(controller),
         Err(error) => {

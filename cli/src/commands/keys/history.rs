@@ -5,7 +5,7 @@
 use super::KeyFormat;
 use crate::commands::reseal::name_of;
 use crate::error::{CommandError, Shown};
-use crate::key_files;
+use crate::key_files::KeyFileOptions;
 use crate::output::to_stdout;
 use crate::sealed_file::sealed_objects;
 use crate::speech;
@@ -44,10 +44,10 @@ struct Found {
 pub(super) fn run(
     paths: &[PathBuf],
     key: KeyId,
-    keys: &[PathBuf],
+    keys: &KeyFileOptions,
     format: KeyFormat,
 ) -> Result<(), CommandError> {
-    let keyring = if keys.is_empty() { None } else { Some(key_files::load(keys)?) };
+    let keyring = if keys.is_given() { Some(keys.load()?) } else { None };
     let mut found = BTreeMap::new();
     let roots = paths.iter().map(|path| root_of(path)).collect::<Result<BTreeSet<_>, _>>()?;
     let mut refs = Vec::new();

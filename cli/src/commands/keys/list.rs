@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
-    let keys = args.cluster.connection()?.session(async |session| session.keys().await)?;
+    let keys = args.cluster.session(async |session| session.keys().await)?;
     let text = match args.output {
         KeyFormat::Text => table(&keys),
         KeyFormat::Json => {

@@ -4,6 +4,7 @@ use super::evidence::{Evidence, gather};
 use super::{KeyFormat, history};
 use crate::cluster::ClusterKey;
 use crate::error::{CommandError, Shown};
+use crate::key_files::KeyFileOptions;
 use crate::key_source::ClusterOptions;
 use crate::output::to_stdout;
 use crate::speech;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 ///
 /// Joins what the controller has opened with which key with the Git trees that are given. A value is `opened` with a key
 /// if the controller says so, in the status of the object or when it is asked about the value in Git, or if a key of
-/// --with-key opens it. What nobody is known to have opened is `unknown`, and counts as needing every key; what an
+/// --key opens it. What nobody is known to have opened is `unknown`, and counts as needing every key; what an
 /// annotation says of it is a claim.
 ///
 /// With --compromised the whole history of the trees is searched for values that were ever sealed with a key that leaked.
@@ -35,13 +36,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "KEY", requires = "paths")]
     compromised: Option<KeyId>,
 
-    /// Opening keys, to try values here instead of asking the controller
-    #[arg(long, value_name = "FILE")]
-    with_key: Vec<PathBuf>,
-
     /// How to write the report
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: KeyFormat,
+
+    #[command(flatten)]
+    keys: KeyFileOptions,
 
     #[command(flatten)]
     cluster: ClusterOptions,
@@ -49,12 +49,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(key) = args.compromised {
-        return history::run(&args.paths, key, &args.with_key, args.output);
+        return history::run(&args.paths, key, &args.keys, args.output);
     }
-    let connection = args.cluster.connection()?;
-    let evidence = Evidence::read(&args.paths, &args.with_key, &args.cluster)?;
-    let (keys, report) =
-        connection.session(async |session| Ok((session.keys().await?, gather(session, evidence).await?)))?;
+    let evidence = Evidence::read(&args.paths, &args.keys, &args.cluster)?;
+    let (keys, report) = args
+        .cluster
+        .session(async |session| Ok((session.keys().await?, gather(session, evidence).await?)))?;
     match args.output {
         KeyFormat::Text => to_stdout(text(&keys, &report).as_bytes())?,
         KeyFormat::Json => to_stdout(as_json(&keys, &report)?.as_bytes())?,

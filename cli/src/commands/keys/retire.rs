@@ -3,6 +3,7 @@
 use super::evidence::{Evidence, gather};
 use crate::cluster::KeyState;
 use crate::error::{CommandError, Shown};
+use crate::key_files::KeyFileOptions;
 use crate::key_source::ClusterOptions;
 use crate::speech;
 use privyseal_repo::report::{Needs, Value};
@@ -23,7 +24,8 @@ Examples:
   privyseal keys retire 0123456789abcdef ~/fleet ~/apps --for prod")]
 pub(super) struct Args {
     /// The key: its id, fingerprint or Secret
-    key: String,
+    #[arg(value_name = "KEY")]
+    retired: String,
 
     /// The Git trees with what is sealed for this cluster, all of them
     #[arg(value_name = "PATH")]
@@ -37,9 +39,8 @@ pub(super) struct Args {
     #[arg(long)]
     force: bool,
 
-    /// Opening keys, to try values here instead of asking the controller
-    #[arg(long, value_name = "FILE")]
-    with_key: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeyFileOptions,
 
     #[command(flatten)]
     cluster: ClusterOptions,
@@ -54,10 +55,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             "give the trees that hold what is sealed for this cluster, or --cluster-only if there are none",
         ));
     }
-    let connection = args.cluster.connection()?;
-    let tree = Evidence::read(&args.paths, &args.with_key, &args.cluster)?;
-    connection.session(async |session| {
-        let key = session.key(&args.key).await?;
+    let tree = Evidence::read(&args.paths, &args.keys, &args.cluster)?;
+    args.cluster.session(async |session| {
+        let key = session.key(&args.retired).await?;
         match key.state {
             KeyState::Retired => {
                 speech::note(format_args!("key {} is retired already", key.key_id()));
@@ -66,6 +66,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             KeyState::Sealing => {
                 return Err(CommandError::failed(format!("key {} is the one that seals", key.key_id()))
                     .hint("make a new one first: `privyseal keys rotate`"));
+            }
+            KeyState::Pending => {
+                return Err(CommandError::failed(format!("key {} waits for its backup and opens nothing", key.key_id()))
+                    .hint("`privyseal doctor` and the controller's log say what hinders the backup"));
             }
             KeyState::OpeningOnly | KeyState::Compromised => {}
         }

@@ -50,6 +50,11 @@ impl Document {
 
     /// The document as a SealedSecret. The sealed values are not looked into.
     pub fn into_sealed_secret(self) -> Result<SealedSecret, DocumentError> {
+        self.to_sealed_secret()
+    }
+
+    /// As [`Self::into_sealed_secret`], for those who want to look at the document too.
+    pub fn to_sealed_secret(&self) -> Result<SealedSecret, DocumentError> {
         let root = Field::root(&self.origin, &self.root);
         kind_is(&root, SEALED_SECRET_KIND, SEALED_SECRET_API_VERSION)?;
         root.closed(&["apiVersion", "kind", "metadata", "spec", "status"])?;

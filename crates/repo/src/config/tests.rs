@@ -99,3 +99,21 @@ fn the_schema_takes_what_the_reader_takes() {
         assert!(text.contains(field), "{field} is not in {text}");
     }
 }
+
+#[test]
+fn lint_ignores_codes_by_path_and_says_why() {
+    let text =
+        "version: 1\nlint:\n  ignore:\n    - {path: 'test/**', codes: [PS001, PS070], reason: test data}\n";
+    let config = Config::parse(text).unwrap();
+    let ignored = |path| config.lint_ignores(path).flat_map(|ignore| ignore.codes.clone()).count();
+    assert_eq!((ignored("test/a/b.yaml"), ignored("a/test/b.yaml")), (2, 0));
+    for (broken, told) in [
+        (text.replace("PS001", "PS999"), "4:33: lint.ignore[0].codes: not a code"),
+        (text.replace(", reason: test data", ""), "reason"),
+        (text.replace("PS001, PS070", ""), "4:14: lint.ignore[0].codes: name the codes"),
+        (text.replace("test/**", "test/["), "4:14: lint.ignore[0].path: "),
+    ] {
+        let problem = problem(&broken);
+        assert!(problem.contains(told), "{problem}");
+    }
+}

@@ -1,0 +1,200 @@
+//! What a restore does, decided before anything is done.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use privyseal_custody::backup::{BackupKey, KeyState};
+use privyseal_custody::cluster::publisher_of;
+use privyseal_custody::{MADE_BY, MakerMark, key_secret};
+use privyseal_envelope::Fingerprint;
+use privyseal_keys::{PublisherKey, PublisherPublicKey};
+use privyseal_manifest::Secret;
+use std::collections::BTreeMap;
+
+/// What is to be done with each key, and with the publisher key.
+pub(super) struct Plan {
+    /// In the order of the keys.
+    pub(super) keys: Vec<Placement>,
+    pub(super) publisher: PublisherStep,
+    /// Key Secrets that are there and made by the publisher that is replaced, with a mark of the one that comes back.
+    pub(super) marked_anew: Vec<Secret>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// The key is there, whatever its Secret is called and whatever its state is.
+    There { secret: String },
+    /// Under its own name.
+    Create,
+    /// Under a name that the API server makes, since its own is taken.
+    CreateRenamed,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PublisherStep {
+    /// It is the same.
+    Keep,
+    /// There is none.
+    Create,
+    /// There is another one; none if it cannot be read.
+    Replace { there: Option<Fingerprint> },
+}
+
+impl Plan {
+    /// `there` are the key Secrets of the cluster, `taken` are names that any Secret has.
+    pub(super) fn new(
+        restored: &PublisherKey,
+        wanted: &[&BackupKey],
+        there: &[Secret],
+        taken: &[&str],
+        publisher: Option<&Secret>,
+    ) -> Self {
+        let held: BTreeMap<Fingerprint, String> = there
+            .iter()
+            .filter_map(|secret| {
+                let entry = key_secret::from_secret(secret).ok()?;
+                Some((entry.fingerprint(), secret.metadata.name.clone().unwrap_or_default()))
+            })
+            .collect();
+        let place = |key: &&BackupKey| match held.get(&key.entry().fingerprint()) {
+            Some(secret) => Placement::There { secret: secret.clone() },
+            None if taken.contains(&key.name()) => Placement::CreateRenamed,
+            None => Placement::Create,
+        };
+        let current = publisher.map(|secret| publisher_of(secret).ok().map(|key| key.public_key()));
+        let step = match &current {
+            None => PublisherStep::Create,
+            Some(Some(key)) if *key == restored.public_key() => PublisherStep::Keep,
+            Some(key) => PublisherStep::Replace { there: key.map(|key| key.fingerprint()) },
+        };
+        let replaced = current.flatten().filter(|_| matches!(step, PublisherStep::Replace { .. }));
+        let anew = |replaced: PublisherPublicKey| {
+            there.iter().filter_map(move |secret| marked_anew(secret, &replaced, restored)).collect()
+        };
+        Self {
+            keys: wanted.iter().map(place).collect(),
+            publisher: step,
+            marked_anew: replaced.map(anew).unwrap_or_default(),
+        }
+    }
+}
+
+impl Placement {
+    /// The Secret to create.
+    pub(super) fn secret(&self, key: &BackupKey, namespace: &str) -> Secret {
+        let mut secret = key.secret().clone();
+        secret.metadata.namespace = Some(namespace.to_owned());
+        if *self == Self::CreateRenamed {
+            secret.metadata.name = None;
+            secret.metadata.generate_name = Some(key_secret::DEFAULT_PREFIX.to_owned());
+        }
+        secret
+    }
+}
+
+pub(super) fn is_active(key: &BackupKey) -> bool {
+    key.record().state == KeyState::Active
+}
+
+/// A key whose mark proves that the replaced publisher's leader made it. Of any other key nothing is said anew.
+fn marked_anew(secret: &Secret, replaced: &PublisherPublicKey, restored: &PublisherKey) -> Option<Secret> {
+    let entry = key_secret::from_secret(secret).ok()?;
+    let certificate = entry.certificate()?;
+    MakerMark::of(&secret.metadata).filter(|mark| mark.proves(replaced, certificate))?;
+    let mut secret = secret.clone();
+    let mark = MakerMark::make(restored, certificate);
+    let ObjectMeta { annotations, managed_fields, .. } = &mut secret.metadata;
+    annotations.get_or_insert_default().insert(MADE_BY.to_owned(), mark.as_str().to_owned());
+    *managed_fields = None;
+    Some(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::{SignedDuration, Timestamp};
+    use privyseal_custody::backup::Backup;
+    use privyseal_custody::cluster::publisher_secret;
+    use privyseal_envelope::rsa::KeySize;
+    use privyseal_keys::KeyPair;
+    use privyseal_manifest::names;
+
+    fn key(name: &str, label: &str, maker: Option<&PublisherKey>) -> Secret {
+        let day = SignedDuration::from_hours(24);
+        let pair = KeyPair::generate(KeySize::Rsa2048, "", Timestamp::UNIX_EPOCH, day).ok().unwrap();
+        let mut secret = key_secret::to_secret(&pair, "", Some("old")).unwrap();
+        secret.metadata.generate_name = None;
+        secret.metadata.name = Some(name.to_owned());
+        let labels = secret.metadata.labels.as_mut().unwrap();
+        labels.insert(names::SEALED_SECRETS_KEY.to_owned(), label.to_owned());
+        let mark = maker.map(|maker| MakerMark::make(maker, pair.certificate()).as_str().to_owned());
+        secret.metadata.annotations = mark.map(|mark| BTreeMap::from([(MADE_BY.to_owned(), mark)]));
+        secret
+    }
+
+    fn publisher() -> PublisherKey {
+        PublisherKey::generate().ok().unwrap()
+    }
+
+    #[test]
+    fn what_is_there_is_left_and_a_name_that_is_taken_gives_way() {
+        let ours = publisher();
+        let [a, b, c] =
+            [("a", "active"), ("b", "retired"), ("c", "active")].map(|(name, l)| key(name, l, None));
+        let backup = Backup::new(publisher_secret(&ours, "old"), vec![a.clone(), b, c]).ok().unwrap();
+        let wanted: Vec<_> = backup.keys().iter().collect();
+        let mut renamed = a;
+        renamed.metadata.name = Some("other".to_owned());
+        // `b` is another key there, and `c` a Secret that is no key at all.
+        let there = [renamed, key("b", "active", None)];
+        let plan = Plan::new(&ours, &wanted, &there, &["b", "c"], None);
+        let by_name: BTreeMap<_, _> = wanted.iter().map(|key| key.name()).zip(&plan.keys).collect();
+        assert_eq!(by_name["a"], &Placement::There { secret: "other".to_owned() });
+        assert_eq!(by_name["b"], &Placement::CreateRenamed);
+        assert_eq!(by_name["c"], &Placement::CreateRenamed);
+        assert_eq!(plan.publisher, PublisherStep::Create);
+
+        let plan = Plan::new(&ours, &wanted, &[], &[], None);
+        assert_eq!(plan.keys, [Placement::Create, Placement::Create, Placement::Create]);
+        let retired = wanted.iter().find(|key| !is_active(key)).unwrap();
+        let made = Placement::Create.secret(retired, "new");
+        assert_eq!(made.metadata.namespace.as_deref(), Some("new"));
+        assert_eq!(made.metadata.name.as_deref(), Some("b"));
+        assert!(!key_secret::is_active(&made.metadata), "retired stays retired");
+        let made = Placement::CreateRenamed.secret(retired, "new");
+        assert_eq!(
+            (made.metadata.name, made.metadata.generate_name.as_deref()),
+            (None, Some("sealed-secrets-key"))
+        );
+    }
+
+    #[test]
+    fn a_publisher_that_differs_is_replaced_and_its_own_keys_alone_are_marked_anew() {
+        let (ours, theirs, stranger) = (publisher(), publisher(), publisher());
+        let backup =
+            Backup::new(publisher_secret(&ours, "old"), vec![key("a", "active", Some(&ours))]).ok().unwrap();
+        let wanted: Vec<_> = backup.keys().iter().collect();
+        let made = [
+            key("made", "active", Some(&theirs)),
+            key("planted", "active", None),
+            key("odd", "active", Some(&stranger)),
+        ];
+        let current = publisher_secret(&theirs, "new");
+        let plan = Plan::new(&ours, &wanted, &made, &[], Some(&current));
+        let there = Some(theirs.public_key().fingerprint());
+        assert_eq!(plan.publisher, PublisherStep::Replace { there });
+        let [anew] = plan.marked_anew.as_slice() else { panic!("one of them") };
+        assert_eq!(anew.metadata.name.as_deref(), Some("made"));
+        let certificate = key_secret::from_secret(anew).ok().unwrap().certificate().unwrap().clone();
+        assert!(MakerMark::of(&anew.metadata).unwrap().proves(&ours.public_key(), &certificate));
+
+        let same = publisher_secret(&ours, "new");
+        let plan = Plan::new(&ours, &wanted, &made, &[], Some(&same));
+        assert_eq!(plan.publisher, PublisherStep::Keep);
+        assert!(plan.marked_anew.is_empty());
+
+        let mut damaged = same;
+        damaged.data.clear();
+        let plan = Plan::new(&ours, &wanted, &made, &[], Some(&damaged));
+        assert_eq!(plan.publisher, PublisherStep::Replace { there: None });
+        assert!(plan.marked_anew.is_empty());
+    }
+}

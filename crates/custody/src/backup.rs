@@ -1,0 +1,395 @@
+//! Backups: the opening keys of a cluster as one file, encrypted to people's age keys and signed by the cluster.
+//!
+//! ```text
+//!   key Secrets, publisher Secret ──Backup::new──▶ Backup ──seal──▶ text of a file
+//!   text of a file ──Archive::verify──▶ Archive (signature and ciphertext fit) ──open──▶ Backup (content fits too)
+//! ```
+//!
+//! The file is JSON, `{"version":1,"publisher":"…","signature":"…","contents":"…","archive":"…"}`. `contents` is a JSON
+//! text for everybody to read ([`Contents`]); `archive` is an armored age file that holds a `List` of Secrets. The
+//! signature is Ed25519 of the publisher key over `privyseal.dev/backup/v1` + LF + `contents`, and `contents` holds the
+//! digest of the age file. So whoever has no identity can still tell that a file is whole and whose it is, and nothing
+//! that a stranger made or changed is ever decrypted. Whether the publisher may be believed is for trust to decide.
+//!
+//! What was decrypted is held against `contents` once more: the same keys, in the same states, both halves of each.
+//!
+//! Plaintext is in wiping types from the Secrets to the encryptor and back. One copy is out of our hands: age's writer
+//! drops its last chunk without wiping it.
+
+mod age_key;
+mod contents;
+
+pub use age_key::{Identity, NotARecipient, NotAnIdentity, Recipient, identities};
+pub use contents::{Contents, KeyRecord, KeyState};
+
+use crate::cluster::{PUBLISHER_SECRET, publisher_of};
+use crate::key_secret::{self, NotAKey};
+use age::armor::{ArmoredReader, ArmoredWriter, Format};
+use age::{DecryptError, Decryptor, Encryptor};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use privyseal_envelope::Fingerprint;
+use privyseal_keys::{KeyringEntry, PublisherError, PublisherKey, PublisherPublicKey};
+use privyseal_manifest::{DocumentError, Secret, names, read};
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::io::{Read as _, Write as _};
+use zeroize::Zeroizing;
+
+/// Keeps a signature over contents from being one over anything else.
+const DOMAIN: &[u8] = b"privyseal.dev/backup/v1\n";
+
+/// The keys of a cluster in the clear.
+pub struct Backup {
+    publisher: Secret,
+    publisher_key: PublisherKey,
+    /// Newest first.
+    keys: Vec<BackupKey>,
+}
+
+/// A key of a backup: its Secret, and what that is checked to hold.
+pub struct BackupKey {
+    secret: Secret,
+    entry: KeyringEntry,
+}
+
+impl Backup {
+    /// From Secrets as the API server gave them. What the server made of them (uid, owners, and the like) is dropped.
+    ///
+    /// # Errors
+    /// If one of them is not what it should be.
+    pub fn new(publisher: Secret, keys: Vec<Secret>) -> Result<Self, BackupError> {
+        let publisher_key = publisher_of(&publisher).map_err(|error| BackupError::NotAKey {
+            secret: PUBLISHER_SECRET.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let mut keys = keys.into_iter().map(BackupKey::new).collect::<Result<Vec<_>, _>>()?;
+        keys.sort_by_key(|key| {
+            (Reverse(key.entry.certificate().map(|c| c.not_before())), key.name().to_owned())
+        });
+        Ok(Self { publisher: cleaned(publisher), publisher_key, keys })
+    }
+
+    /// The keys, newest first.
+    pub fn keys(&self) -> &[BackupKey] {
+        &self.keys
+    }
+
+    /// The Secret with the publisher key.
+    pub fn publisher(&self) -> &Secret {
+        &self.publisher
+    }
+
+    /// The publisher key.
+    pub fn publisher_key(&self) -> &PublisherKey {
+        &self.publisher_key
+    }
+
+    /// The keys as a keyring takes them.
+    pub fn into_entries(self) -> impl Iterator<Item = KeyringEntry> {
+        self.keys.into_iter().map(|key| key.entry)
+    }
+
+    /// The text of the file. `cluster` is a name for people, `namespace` that of the Secrets.
+    ///
+    /// # Errors
+    /// If there is nobody to encrypt it to.
+    pub fn seal(
+        &self,
+        cluster: &str,
+        namespace: &str,
+        recipients: &[Recipient],
+        now: Timestamp,
+    ) -> Result<String, BackupError> {
+        let ciphertext = encrypt(&self.to_list(), recipients)?;
+        let contents = Contents {
+            time: now,
+            cluster: cluster.to_owned(),
+            namespace: namespace.to_owned(),
+            keys: self.records(),
+            recipients: recipients.iter().map(Recipient::to_string).collect(),
+            digest: Fingerprint::of(&ciphertext),
+        };
+        let contents = contents.to_text();
+        let text = FileText {
+            version: 1,
+            publisher: self.publisher_key.public_key().to_string(),
+            signature: STANDARD.encode(self.publisher_key.sign(&signed_bytes(&contents))),
+            contents,
+            archive: armor(&ciphertext)?,
+        };
+        Ok(serde_json::to_string_pretty(&text).expect("strings and numbers are JSON") + "\n")
+    }
+
+    fn records(&self) -> Vec<KeyRecord> {
+        self.keys.iter().map(BackupKey::record).collect()
+    }
+
+    /// A `List`, as `kubectl apply` takes it.
+    fn to_list(&self) -> Zeroizing<Vec<u8>> {
+        const HEAD: &[u8] = br#"{"apiVersion":"v1","kind":"List","items":["#;
+        const TAIL: &[u8] = b"]}\n";
+        let secrets = std::iter::once(&self.publisher).chain(self.keys.iter().map(|key| &key.secret));
+        let items: Vec<_> = secrets.map(Secret::to_json).collect();
+        let len = HEAD.len() + TAIL.len() + items.iter().map(|item| item.len() + 1).sum::<usize>();
+        // The whole capacity at once: growing would leave a copy behind.
+        let mut list = Zeroizing::new(Vec::with_capacity(len));
+        list.extend_from_slice(HEAD);
+        for (index, item) in items.iter().enumerate() {
+            list.extend_from_slice(if index == 0 { b"" } else { b"," });
+            list.extend_from_slice(item);
+        }
+        list.extend_from_slice(TAIL);
+        list
+    }
+
+    fn from_list(list: &[u8]) -> Result<Self, BackupError> {
+        let documents = read(list, "decrypted archive")?.into_iter();
+        let secrets = documents.map(|document| document.into_secret()).collect::<Result<Vec<_>, _>>()?;
+        let is_publisher = |secret: &Secret| secret.metadata.name.as_deref() == Some(PUBLISHER_SECRET);
+        let (publisher, keys): (Vec<_>, Vec<_>) = secrets.into_iter().partition(is_publisher);
+        let [publisher] = <[Secret; 1]>::try_from(publisher).map_err(|_| BackupError::Content)?;
+        Self::new(publisher, keys)
+    }
+}
+
+impl BackupKey {
+    fn new(secret: Secret) -> Result<Self, BackupError> {
+        let entry = key_secret::from_secret(&secret).map_err(|reason: NotAKey| BackupError::NotAKey {
+            secret: secret.metadata.name.clone().unwrap_or_default(),
+            reason: reason.to_string(),
+        })?;
+        Ok(Self { secret: cleaned(secret), entry })
+    }
+
+    /// The Secret, without what the API server adds.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// The key in it.
+    pub fn entry(&self) -> &KeyringEntry {
+        &self.entry
+    }
+
+    /// The name of the Secret.
+    pub fn name(&self) -> &str {
+        self.secret.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// What the contents say of it.
+    pub fn record(&self) -> KeyRecord {
+        KeyRecord {
+            fingerprint: self.entry.fingerprint(),
+            secret: self.name().to_owned(),
+            state: KeyState::of(&self.secret.metadata),
+            compromised: key_secret::is_compromised(&self.secret.metadata),
+        }
+    }
+}
+
+/// A file whose signature fits the publisher that it names, and whose encrypted part is the one that was signed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    contents: Contents,
+    publisher: PublisherPublicKey,
+    ciphertext: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileText {
+    version: u64,
+    publisher: String,
+    signature: String,
+    contents: String,
+    archive: String,
+}
+
+#[derive(Deserialize)]
+struct VersionText {
+    version: u64,
+}
+
+impl Archive {
+    /// Whether a text wants to be such a file: what else it is, is for [`Archive::verify`] to say.
+    pub fn looks_like_one(text: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        struct Look {
+            #[serde(rename = "contents")]
+            _contents: serde::de::IgnoredAny,
+            #[serde(rename = "archive")]
+            _archive: serde::de::IgnoredAny,
+        }
+        text.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<Look>(text).is_ok()
+    }
+
+    /// Reads the file and checks all that can be checked without an identity.
+    ///
+    /// Who the publisher is, is for trust to decide: the caller compares [`Archive::publisher`].
+    ///
+    /// # Errors
+    /// If it is no such file, or one that was changed.
+    pub fn verify(text: &[u8]) -> Result<Self, BackupError> {
+        // The version first: a later one may have fields that this release does not know.
+        let VersionText { version } = serde_json::from_slice(text).map_err(|_| BackupError::Malformed)?;
+        if version != 1 {
+            return Err(BackupError::Version { version });
+        }
+        let text: FileText = serde_json::from_slice(text).map_err(|_| BackupError::Malformed)?;
+        let publisher: PublisherPublicKey = text.publisher.parse().map_err(BackupError::Publisher)?;
+        let signature = STANDARD.decode(&text.signature).map_err(|_| PublisherError::Signature);
+        publisher
+            .verify(&signed_bytes(&text.contents), &signature.map_err(BackupError::Publisher)?)
+            .map_err(BackupError::Publisher)?;
+        let contents = Contents::parse(&text.contents)?;
+        let ciphertext = dearmor(&text.archive).ok_or(BackupError::Ciphertext)?;
+        match Fingerprint::of(&ciphertext) == contents.digest {
+            true => Ok(Self { contents, publisher, ciphertext }),
+            false => Err(BackupError::Ciphertext),
+        }
+    }
+
+    /// What is in it.
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Who signed it.
+    pub fn publisher(&self) -> PublisherPublicKey {
+        self.publisher
+    }
+
+    /// Decrypts it, and holds what is in it against what it says is in it.
+    ///
+    /// # Errors
+    /// If no identity fits, or the archive holds something else than it says.
+    pub fn open(&self, identities: &[Identity]) -> Result<Backup, BackupError> {
+        let backup = Backup::from_list(&decrypt(&self.ciphertext, identities, &self.contents)?)?;
+        let is_what_it_says =
+            backup.publisher_key.public_key() == self.publisher && backup.records() == self.contents.keys;
+        if is_what_it_says { Ok(backup) } else { Err(BackupError::Content) }
+    }
+}
+
+/// What people and the controller put on a Secret stays; what the API server made of it does not.
+fn cleaned(secret: Secret) -> Secret {
+    let ObjectMeta { name, namespace, labels, mut annotations, .. } = secret.metadata;
+    // It repeats the key, and would be wrong at the next place.
+    if let Some(annotations) = &mut annotations {
+        annotations.remove(names::KUBECTL_LAST_APPLIED);
+        annotations.remove(names::KUBECFG_LAST_APPLIED);
+    }
+    let metadata = ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() };
+    Secret { metadata, ..secret }
+}
+
+fn signed_bytes(contents: &str) -> Vec<u8> {
+    [DOMAIN, contents.as_bytes()].concat()
+}
+
+fn encrypt(plaintext: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, BackupError> {
+    if recipients.is_empty() {
+        return Err(BackupError::NoRecipient);
+    }
+    let recipients = recipients.iter().map(Recipient::as_age);
+    let encryptor = Encryptor::with_recipients(recipients).map_err(|_| BackupError::Encrypt)?;
+    let mut ciphertext = Vec::new();
+    let written = encryptor.wrap_output(&mut ciphertext).and_then(|mut writer| {
+        writer.write_all(plaintext)?;
+        writer.finish()
+    });
+    written.map_err(|_| BackupError::Encrypt)?;
+    Ok(ciphertext)
+}
+
+fn decrypt(
+    ciphertext: &[u8],
+    identities: &[Identity],
+    contents: &Contents,
+) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+    let no_identity = || BackupError::NoIdentity { recipients: contents.recipients.clone() };
+    // age stops at the first identity that fails, and one fails that merely is of another kind: each has its own try.
+    for identity in identities {
+        let decryptor = Decryptor::new_buffered(ciphertext).map_err(|_| BackupError::Decrypt)?;
+        let mut reader = match decryptor.decrypt(std::iter::once(identity.as_age())) {
+            Ok(reader) => reader,
+            Err(DecryptError::NoMatchingKeys) => continue,
+            Err(_) => return Err(BackupError::Decrypt),
+        };
+        // Plaintext is shorter than ciphertext: the buffer never grows, which would leave a copy behind.
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(ciphertext.len()));
+        reader.read_to_end(&mut plaintext).map_err(|_| BackupError::Decrypt)?;
+        return Ok(plaintext);
+    }
+    Err(no_identity())
+}
+
+fn armor(ciphertext: &[u8]) -> Result<String, BackupError> {
+    let mut writer =
+        ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor).map_err(|_| BackupError::Encrypt)?;
+    let text =
+        writer.write_all(ciphertext).and_then(|()| writer.finish()).map_err(|_| BackupError::Encrypt)?;
+    String::from_utf8(text).map_err(|_| BackupError::Encrypt)
+}
+
+fn dearmor(text: &str) -> Option<Vec<u8>> {
+    let mut ciphertext = Vec::with_capacity(text.len());
+    ArmoredReader::new(text.as_bytes()).read_to_end(&mut ciphertext).ok()?;
+    Some(ciphertext)
+}
+
+/// A backup cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// Another file.
+    #[error("not a backup of privyseal")]
+    Malformed,
+    /// Written by a later release.
+    #[error("version {version} is not known to this release; it knows version 1")]
+    Version {
+        /// What it says.
+        version: u64,
+    },
+    /// The publisher, or the signature.
+    #[error("{0}")]
+    Publisher(#[source] PublisherError),
+    /// Not the age file that was signed for.
+    #[error("the encrypted part is damaged, or belongs to another backup")]
+    Ciphertext,
+    /// Nobody could open it.
+    #[error("no recipient is given")]
+    NoRecipient,
+    /// The library refused.
+    #[error("it cannot be encrypted")]
+    Encrypt,
+    /// It is encrypted to others.
+    #[error("none of the identities opens it; it is encrypted to {}", recipients.join(", "))]
+    NoIdentity {
+        /// To whom it says it is encrypted.
+        recipients: Vec<String>,
+    },
+    /// The age file does not decrypt.
+    #[error("the encrypted part does not decrypt")]
+    Decrypt,
+    /// The signer put something else into it than the signature says.
+    #[error("it holds other keys than it says")]
+    Content,
+    /// What was decrypted cannot be read.
+    #[error("{0}")]
+    Document(#[from] DocumentError),
+    /// A Secret that is no key.
+    #[error("the Secret {secret} is not what it should be: {reason}")]
+    NotAKey {
+        /// Its name.
+        secret: String,
+        /// Why, without a byte of it.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;

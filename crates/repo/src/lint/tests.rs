@@ -1,0 +1,284 @@
+//! Rules on small texts. Whole repositories, with real seals, are in the tests of the command line.
+
+use super::*;
+use crate::{ClusterName, KeyFile, KeySource, Pin, Subject, Trust};
+use jiff::Timestamp;
+use privyseal_envelope::rsa::KeySize;
+use privyseal_keys::{KeyPair, PublishedKey, PublishedKeys, PublisherKey};
+
+fn now() -> Timestamp {
+    "2026-11-24T12:00:00Z".parse().unwrap()
+}
+
+fn check(files: &[(&str, &str)]) -> Vec<Finding> {
+    let checked = files.iter().map(|(path, text)| {
+        let input = FileInput {
+            path,
+            within: path,
+            bytes: text.as_bytes(),
+            expected: Expected::default(),
+            ignored: &[],
+            asked_for: true,
+        };
+        check_file(&input, now())
+    });
+    conclude(checked.collect(), Vec::new(), &Selection::default()).findings
+}
+
+fn codes(files: &[(&str, &str)]) -> Vec<&'static str> {
+    check(files).iter().map(|finding| finding.code.id()).collect()
+}
+
+fn secret(data: &str) -> String {
+    format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: a, namespace: b}}\n{data}\n")
+}
+
+fn sealed(metadata: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {{{metadata}}}\nspec: {{{spec}}}\n"
+    )
+}
+
+const NAMES: &str = "name: a, namespace: b";
+
+#[test]
+fn a_secret_is_plain_if_a_value_is() {
+    for (data, found) in [
+        ("stringData: {a: hunter2}", true),
+        ("data: {a: aHVudGVyMg==}", true),
+        ("data: {a: not base64}", true),
+        ("data: {a: \"/w==\"}", true),
+        ("stringData: {a: 12345}", true),
+        ("stringData: {a: changeme, b: hunter2}", true),
+        ("stringData: &x {a: hunter2}", true),
+        ("sops: text\nstringData: {a: hunter2}", true),
+        ("stringData: {}", false),
+        ("data:", false),
+        ("stringData: {a: null, b: ''}", false),
+        ("data: {a: PHBhc3N3b3JkPg==}", false),
+        ("data: {a: 'ENC[AES256_GCM,data:x]'}", false),
+        ("sops: {mac: x}\nstringData: {a: hunter2}", false),
+        ("type: Opaque", false),
+    ] {
+        let expected: &[&str] = if found { &["PS001"] } else { &[] };
+        assert_eq!(codes(&[("x.yaml", &secret(data))]), expected, "{data}");
+    }
+    let other = secret("stringData: {a: b}").replace("apiVersion: v1", "apiVersion: example.com/v1");
+    assert_eq!(codes(&[("x.yaml", &other)]), [""; 0]);
+}
+
+#[test]
+fn no_finding_holds_a_value() {
+    let texts = [
+        secret("stringData: {hunter2 x: hunter2, a: hunter2}"),
+        secret("stringData: hunter2"),
+        secret("stringData: {a: hunter2}").replace("name: a", "name: hunter2 hunter2"),
+        sealed(NAMES, "encryptedData: {a: hunter2, hunter2 x: hunter2, b: aHVudGVyMg==}"),
+        sealed(NAMES, "encryptedData: [hunter2]"),
+        sealed(NAMES, "hunter2 x: hunter2"),
+        sealed("name: hunter2 x", "encryptedData: {}"),
+        sealed(
+            "name: a, namespace: b, annotations: {kubectl.kubernetes.io/last-applied-configuration: hunter2}",
+            "template: {data: {password: hunter2}}, encryptedData: {}",
+        ),
+        sealed(
+            "name: a, namespace: b, annotations: {sealedsecrets.bitnami.com/cluster-wide: 'hunter2\n x'}",
+            "encryptedData: {}",
+        ),
+        format!("{}: hunter2\n  - hunter2", secret("stringData: {a: hunter2}")),
+    ];
+    let mut told = 0;
+    for text in &texts {
+        for finding in check(&[("x.yaml", text)]) {
+            let shown = format!("{finding:?}");
+            assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVy"), "{text}\n{shown}");
+            told += 1;
+        }
+    }
+    assert!(told >= 10, "{told}");
+}
+
+#[test]
+fn templates_are_left_alone() {
+    for text in [
+        sealed("name: 'x-{{ .Release.Name }}', namespace: b", "encryptedData: {a: AgB}"),
+        sealed("name: '${cluster}-x', namespace: b", "encryptedData: {a: AgB}"),
+        sealed(NAMES, "encryptedData: {a: '{{ .Values.a }}', b: '${B}', c: '<path:x#y>'}"),
+        sealed(NAMES, "template: {data: {password: '{{ .password }}'}}, encryptedData: {}"),
+        "{{ if x }}\nkind: Secret\n{{ end }}\n".to_owned(),
+        "kind: Secret\nmetadata: {{ toYaml .x }}\n".to_owned(),
+    ] {
+        assert_eq!(codes(&[("x.yaml", &text)]), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn files_of_something_else_are_left_alone() {
+    for (path, text) in [
+        ("x.yaml", "- kind: Secret\n  stringData: {a: b}\n"),
+        ("x.json", "[{\"kind\": \"Secret\"}]"),
+        ("x.md", "kind: Secret\n  broken: [\n"),
+        ("x.yaml", "Secret: [\n"),
+        ("x.yaml", ""),
+        ("x.yaml", "# kind: Secret\n"),
+    ] {
+        assert_eq!(codes(&[(path, text)]), [""; 0], "{text}");
+    }
+    assert_eq!(codes(&[("x.yaml", "kind: Secret\n  broken: [\n")]), ["PS011"]);
+    assert_eq!(codes(&[("x.JSON", "{\"kind\": \"SealedSecret\",,}")]), ["PS011"]);
+}
+
+#[test]
+fn names_count_as_far_as_the_scope_binds_to_them() {
+    let annotation = |scope: &str| match scope {
+        "strict" => String::new(),
+        scope => format!(", annotations: {{sealedsecrets.bitnami.com/{scope}: 'true'}}"),
+    };
+    for (scope, template, kustomization, expected) in [
+        ("strict", "name: a, namespace: b", "", &[][..]),
+        ("strict", "name: c", "", &["PS023"][..]),
+        ("strict", "namespace: c", "", &["PS023"]),
+        ("strict", "name: p-a", "namePrefix: p-", &[]),
+        ("strict", "name: a", "namePrefix: p-", &["PS031"]),
+        ("strict", "name: a", "namespace: c", &["PS030"]),
+        ("strict", "name: a, namespace: c", "namespace: c", &[]),
+        ("strict", "name: a", "namespace: '${x}'", &[]),
+        ("namespace-wide", "name: c", "namePrefix: p-", &[]),
+        ("namespace-wide", "namespace: c", "", &["PS023"]),
+        ("namespace-wide", "", "namespace: c", &["PS030"]),
+        ("cluster-wide", "name: c, namespace: d", "namePrefix: p-\nnamespace: c", &[]),
+    ] {
+        let text = sealed(
+            &format!("{NAMES}{}", annotation(scope)),
+            &format!("template: {{metadata: {{{template}}}}}, encryptedData: {{}}"),
+        );
+        let kustomization = format!("resources: [x.yaml]\n{kustomization}\n");
+        let files = [("k/x.yaml", text.as_str()), ("k/kustomization.yaml", &kustomization)];
+        assert_eq!(codes(&files), expected, "{scope} {template} {kustomization}");
+    }
+}
+
+#[test]
+fn one_name_in_two_overlays_is_no_duplicate() {
+    let text = sealed(NAMES, "encryptedData: {}");
+    let list = "resources: [x.yaml]\n";
+    let apart = [
+        ("a/x.yaml", &*text),
+        ("b/x.yaml", &*text),
+        ("a/kustomization.yaml", list),
+        ("b/kustomization.yaml", list),
+    ];
+    assert_eq!(codes(&apart), [""; 0]);
+    let both = "resources: [a, b/x.yaml]\n";
+    let together = [apart[0], apart[1], apart[2], ("kustomization.yaml", both)];
+    let found = check(&together);
+    assert_eq!(
+        found.iter().map(|f| (f.code.id(), f.path.as_str())).collect::<Vec<_>>(),
+        [("PS032", "b/x.yaml")]
+    );
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_told() {
+    let plain = secret("stringData: {a: hunter2}");
+    let input = FileInput {
+        path: "x.yaml",
+        within: "x.yaml",
+        bytes: plain.as_bytes(),
+        expected: Expected::default(),
+        ignored: &[],
+        asked_for: false,
+    };
+    let report = conclude(vec![check_file(&input, now())], Vec::new(), &Selection::default());
+    assert_eq!((report.findings.len(), report.files), (0, 0));
+}
+
+#[test]
+fn a_key_file_is_believed_as_far_as_trust_goes() {
+    let cluster = ClusterName::parse("prod").unwrap();
+    let publisher = PublisherKey::generate().unwrap();
+    let day = jiff::SignedDuration::from_hours(24);
+    let pair = KeyPair::generate(KeySize::Rsa2048, "", now(), day).ok().unwrap();
+    let list = PublishedKeys {
+        serial: 4,
+        time: now(),
+        keys: vec![PublishedKey { certificate: pair.certificate().clone() }],
+        revoked: Vec::new(),
+    };
+    let source = KeySource::Published("prod.keys".to_owned());
+    let text = KeyFile(list.publish(&publisher)).to_text();
+    let judge = |trust: &Trust, text: &str, now| {
+        let judged = judge_key_file(&cluster, &source, "prod.keys", text.as_bytes(), trust, now);
+        let code = judged.finding.map(|finding| finding.code);
+        (judged.keys.is_some(), code, judged.unpinned.is_some())
+    };
+    let pinned = |fingerprint, serial| {
+        let mut trust = Trust::default();
+        trust.pin(Subject::Cluster("prod".to_owned()), Pin::Publisher { fingerprint, serial });
+        trust
+    };
+    let own = publisher.public_key().fingerprint();
+    assert_eq!(judge(&pinned(own, 4), &text, now()), (true, None, false));
+    assert_eq!(judge(&Trust::default(), &text, now()), (true, None, true));
+    assert_eq!(judge(&pinned(own, 5), &text, now()), (false, Some(Code::KeyFileChanged), false));
+    let other = PublisherKey::generate().unwrap().public_key().fingerprint();
+    assert_eq!(judge(&pinned(other, 1), &text, now()), (false, Some(Code::KeyFileChanged), false));
+    assert_eq!(judge(&pinned(own, 4), &text, now() + day * 2), (true, Some(Code::NoSealingKey), false));
+    // Whoever changes the list cannot sign it.
+    let forged = text.replace("\\\"serial\\\":4", "\\\"serial\\\":5");
+    assert_ne!(forged, text);
+    assert_eq!(judge(&Trust::default(), &forged, now()), (false, Some(Code::KeyFileUnusable), false));
+}
+
+/// The page that findings link to.
+#[test]
+fn every_code_has_a_row_and_a_section_in_the_docs() {
+    let docs = include_str!("../../../../docs/lint.md");
+    let row = |code: &Code| {
+        let (id, severity, title) = (code.id(), code.severity(), code.title());
+        format!("| [{id}](#{}) | {severity} | {title} |\n", id.to_ascii_lowercase())
+    };
+    let table: String = Code::ALL.iter().map(row).collect();
+    assert!(docs.contains(&table), "the table of docs/lint.md is to be:\n{table}");
+    assert_eq!(docs.matches("| [PS").count(), Code::ALL.len());
+    let sections: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("### PS")).collect();
+    let ids: Vec<&str> = Code::ALL.iter().map(|code| &code.id()[2..]).collect();
+    assert_eq!(sections, ids);
+    for code in Code::ALL {
+        let section = docs.split(&format!("### {}\n", code.id())).nth(1).unwrap_or_default();
+        let section = section.split("\n### ").next().unwrap_or_default();
+        assert!(section.contains("**Cure:** "), "{code}");
+        assert!(section.to_lowercase().contains(&format!("{}.", code.severity())), "{code}");
+        let fixes = ["PS003", "PS046", "PS070", "PS071"].contains(&code.id());
+        assert_eq!(section.contains("lint --fix"), fixes, "{code}");
+    }
+}
+
+#[test]
+fn the_hook_and_the_action_have_the_fields_that_their_readers_ask_for() {
+    let yaml = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    let hooks = yaml(include_str!("../../../../.pre-commit-hooks.yaml"));
+    for hook in hooks.as_array().unwrap() {
+        for field in ["id", "name", "description", "entry", "language"] {
+            assert!(hook[field].is_string(), "{field}");
+        }
+        assert_eq!(hook["entry"], "privyseal lint");
+        assert_eq!(hook["types_or"], serde_json::json!(["yaml", "json"]));
+        assert_eq!(hook["require_serial"], true);
+    }
+    let action = yaml(include_str!("../../../../actions/lint/action.yml"));
+    assert!(action["name"].is_string() && action["description"].is_string());
+    assert_eq!(action["runs"]["using"], "composite");
+    let inputs = action["inputs"].as_object().unwrap();
+    for (name, input) in inputs {
+        assert!(input["description"].is_string() && input["default"].is_string(), "{name}");
+    }
+    let step = &action["runs"]["steps"][0];
+    assert_eq!(step["shell"], "bash");
+    // An input in the text of the script would be part of it.
+    assert!(!step["run"].as_str().unwrap().contains("${{"));
+    for value in step["env"].as_object().unwrap().values() {
+        let name = value.as_str().unwrap().trim_start_matches("${{ inputs.").trim_end_matches(" }}");
+        assert!(inputs.contains_key(name), "{name}");
+    }
+}
