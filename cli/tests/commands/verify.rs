@@ -138,6 +138,9 @@ fn status_2_is_a_file_and_3_the_cluster() {
     cluster.scene.seal(&secret(Some("ns"), Some("db")));
     let done = verify(&cluster, "sealed.yaml");
     assert_eq!((done.status, done.stdout.as_str()), (Some(3), ""), "{}", done.stderr);
+    // Not one line for each of a thousand objects: nothing is known of any.
+    let done = verify(&self::cluster(500, &refusal(500)), "sealed.yaml");
+    assert_eq!((done.status, done.stdout.as_str()), (Some(3), ""), "{}", done.stderr);
 }
 
 #[test]

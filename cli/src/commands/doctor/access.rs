@@ -203,6 +203,8 @@ mod tests {
     fn only_what_the_request_cannot_explain_is_a_difference() {
         let date = "Tue, 24 Nov 2026 12:00:00 GMT";
         assert_eq!(clock(date, "2026-11-24T12:00:00.9Z", "2026-11-24T12:00:01.5Z"), Level::Ok);
+        // The date is that of the whole second.
+        assert_eq!(clock(date, "2026-11-24T12:00:31.5Z", "2026-11-24T12:00:31.6Z"), Level::Ok);
         // A slow answer is no wrong clock.
         assert_eq!(clock(date, "2026-11-24T11:59:00Z", "2026-11-24T12:01:00Z"), Level::Ok);
         assert_eq!(clock(date, "2026-11-24T12:00:40Z", "2026-11-24T12:00:41Z"), Level::Warning);
