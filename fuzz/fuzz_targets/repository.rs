@@ -1,0 +1,30 @@
+//! `.privyseal.yaml`, the trust file and key files: what a pull request can write, and what a person did.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use privyseal_repo::{Config, KeyFile, Trust};
+
+fuzz_target!(|data: &[u8]| {
+    if let Err(error) = KeyFile::verify(data) {
+        let _ = error.to_string();
+    }
+    let Ok(text) = str::from_utf8(data) else { return };
+    match Config::parse(text) {
+        Ok(config) => {
+            for path in ["", "a", "clusters/prod/a.yaml", "../a", "a\nb"] {
+                if let Some(rule) = config.rule_for(path) {
+                    assert!(
+                        config.cluster(rule.cluster.as_str()).is_some(),
+                        "a rule names a cluster that there is"
+                    );
+                }
+            }
+        }
+        Err(error) => {
+            let _ = error.to_string();
+        }
+    }
+    if let Ok(trust) = Trust::parse(text) {
+        assert_eq!(Trust::parse(&trust.to_text()).ok(), Some(trust), "what is written down reads back");
+    }
+});
