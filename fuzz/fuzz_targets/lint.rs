@@ -8,7 +8,8 @@ use privyseal_repo::lint::{Expected, FileInput, Selection, check_file, conclude}
 
 fuzz_target!(|data: &[u8]| {
     let report = look(data);
-    let lines = data.split(|byte| *byte == b'\n').count();
+    // A carriage return ends a line of YAML too.
+    let lines = data.split(|byte| matches!(byte, b'\n' | b'\r')).count();
     for finding in &report.findings {
         if let Some(spot) = &finding.spot {
             assert!((1..=lines + 1).contains(&spot.line), "a finding is in the file");
