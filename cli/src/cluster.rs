@@ -43,8 +43,8 @@ pub(crate) struct ConnectionOptions {
     #[arg(long, value_name = "NAMESPACE", requires = "context", value_parser = crate::arguments::parse_namespace)]
     controller_namespace: Option<Namespace>,
 
-    /// The controller's Service, for a controller that publishes no signed list of keys
-    /// [default: sealed-secrets-controller]
+    /// The controller's Service [default: privyseal, or what our chart's labels find; sealed-secrets-controller for the
+    /// controller of sealed-secrets]
     #[arg(long, value_name = "NAME", requires = "context", value_parser = crate::arguments::parse_name)]
     controller_name: Option<Name>,
 }

@@ -21,10 +21,10 @@ mod published;
 mod seen;
 mod trust;
 
+use super::ReportFormat;
 use crate::cluster::{Connection, Session};
 use crate::error::CommandError;
 use crate::key_source::ClusterOptions;
-use clap::ValueEnum;
 use finding::{Check, Finding, Report};
 use jiff::Timestamp;
 use privyseal_repo::{CONFIG_FILE, Subject, Trust};
@@ -57,12 +57,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     cluster: ClusterOptions,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {

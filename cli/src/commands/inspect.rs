@@ -1,12 +1,12 @@
 //! `privyseal inspect`
 
+use super::ReportFormat;
 use super::unseal::sealed_secret;
 use crate::documents::{Input, Located, Place, collect};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::key_files::KeyFileOptions;
 use crate::output::to_stdout;
-use clap::ValueEnum;
 use privyseal_envelope::{Binding, Format, Name, Namespace, Scope};
 use privyseal_manifest::{SealedSecret, names};
 use privyseal_seal::{Inspection, ItemInspection, Names, Verdict};
@@ -44,12 +44,6 @@ pub(super) struct Args {
     /// The format to write
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: ReportFormat,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
 }
 
 #[derive(Clone)]

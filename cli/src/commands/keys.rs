@@ -18,7 +18,7 @@ use crate::cluster::{Replicas, Session};
 use crate::error::CommandError;
 use crate::output::to_stdout;
 use crate::speech;
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::Certificate;
 use std::time::{Duration, Instant};
@@ -42,13 +42,6 @@ enum Command {
     Compromised(compromised::Args),
     Backup(Box<backup::Args>),
     Restore(Box<restore::Args>),
-}
-
-/// How keys are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum KeyFormat {
-    Text,
-    Json,
 }
 
 /// How long to wait for the controller.

@@ -13,6 +13,7 @@ mod destination;
 mod keys;
 mod report;
 
+use super::ReportFormat;
 use crate::error::{CommandError, Shown};
 use crate::interrupt;
 use crate::key_files::KeyFileOptions;
@@ -21,7 +22,6 @@ use crate::output::{Content, Staged};
 use crate::progress::Progress;
 use crate::sealed_file::refuse_if_changed;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
-use clap::ValueEnum;
 use destination::Destinations;
 use jiff::Timestamp;
 use privyseal_envelope::KeyId;
@@ -76,13 +76,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     destination: KeyOptions,
-}
-
-/// How the report is written.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
 }
 
 /// One SealedSecret that is to be looked at.

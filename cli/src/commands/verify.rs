@@ -4,6 +4,7 @@
 //!   paths ──SealedTree──▶ objects ──the cluster's controller──▶ Answer for each ──▶ report, status
 //! ```
 
+use super::ReportFormat;
 use super::reseal::name_of;
 use crate::cluster::{Controller, OpenedWith, Verdict};
 use crate::documents::Located;
@@ -16,7 +17,6 @@ use crate::progress::Progress;
 use crate::sealed_file::sealed_objects;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
 use crate::speech;
-use clap::ValueEnum;
 use futures::{StreamExt as _, TryStreamExt as _};
 use privyseal_manifest::SealedSecret;
 use serde::Serialize;
@@ -51,12 +51,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     cluster: ClusterOptions,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
 }
 
 /// One SealedSecret that is to be asked about.

@@ -2,7 +2,7 @@
 //!
 //! `git` itself lists the objects: whoever has a repository has it, and knows its packs, alternates and worktrees.
 
-use super::KeyFormat;
+use crate::commands::ReportFormat;
 use crate::commands::reseal::name_of;
 use crate::error::{CommandError, Shown};
 use crate::key_files::KeyFileOptions;
@@ -45,7 +45,7 @@ pub(super) fn run(
     paths: &[PathBuf],
     key: KeyId,
     keys: &KeyFileOptions,
-    format: KeyFormat,
+    format: ReportFormat,
 ) -> Result<(), CommandError> {
     let keyring = if keys.is_given() { Some(keys.load()?) } else { None };
     let mut found = BTreeMap::new();
@@ -56,11 +56,11 @@ pub(super) fn run(
     }
     let found: Vec<Found> = found.into_values().collect();
     let text = match format {
-        KeyFormat::Json => {
+        ReportFormat::Json => {
             let all = serde_json::json!({"key": key.to_string(), "refs": refs, "values": found});
             serde_json::to_string_pretty(&all).map_err(CommandError::failed)? + "\n"
         }
-        KeyFormat::Text => as_text(&found, &refs),
+        ReportFormat::Text => as_text(&found, &refs),
     };
     to_stdout(text.as_bytes())?;
     let known = found.iter().filter(|found| found.finding != Finding::Unknown).count();

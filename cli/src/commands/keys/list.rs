@@ -1,7 +1,7 @@
 //! `privyseal keys list`
 
-use super::KeyFormat;
 use crate::cluster::ClusterKey;
+use crate::commands::ReportFormat;
 use crate::error::{CommandError, Shown};
 use crate::key_source::ClusterOptions;
 use crate::output::to_stdout;
@@ -19,7 +19,7 @@ Example:
 pub(super) struct Args {
     /// How to write the list
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
-    output: KeyFormat,
+    output: ReportFormat,
 
     #[command(flatten)]
     cluster: ClusterOptions,
@@ -28,8 +28,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let keys = args.cluster.session(async |session| session.keys().await)?;
     let text = match args.output {
-        KeyFormat::Text => table(&keys),
-        KeyFormat::Json => {
+        ReportFormat::Text => table(&keys),
+        ReportFormat::Json => {
             let keys: Vec<_> = keys.iter().map(as_json).collect();
             let text =
                 serde_json::to_string_pretty(&json!({ "keys": keys })).map_err(CommandError::failed)?;

@@ -1,8 +1,9 @@
 //! `privyseal keys report`
 
 use super::evidence::{Evidence, gather};
-use super::{KeyFormat, history};
+use super::history;
 use crate::cluster::ClusterKey;
+use crate::commands::ReportFormat;
 use crate::error::{CommandError, Shown};
 use crate::key_files::KeyFileOptions;
 use crate::key_source::ClusterOptions;
@@ -38,7 +39,7 @@ pub(super) struct Args {
 
     /// How to write the report
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
-    output: KeyFormat,
+    output: ReportFormat,
 
     #[command(flatten)]
     keys: KeyFileOptions,
@@ -56,8 +57,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         .cluster
         .session(async |session| Ok((session.keys().await?, gather(session, evidence).await?)))?;
     match args.output {
-        KeyFormat::Text => to_stdout(text(&keys, &report).as_bytes())?,
-        KeyFormat::Json => to_stdout(as_json(&keys, &report)?.as_bytes())?,
+        ReportFormat::Text => to_stdout(text(&keys, &report).as_bytes())?,
+        ReportFormat::Json => to_stdout(as_json(&keys, &report)?.as_bytes())?,
     }
     if args.paths.is_empty() {
         speech::warning("no Git tree is given: what is committed and not applied is not in the report");

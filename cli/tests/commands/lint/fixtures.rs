@@ -12,10 +12,8 @@ use privyseal_seal::{Sealing, seal};
 use std::fs;
 use std::path::Path;
 
-/// Makes them anew: `cargo test --test commands make_fixtures -- --ignored`, and then the expected reports.
-#[test]
-#[ignore = "writes into the sources"]
-fn make_fixtures() {
+/// Makes them anew, with new keys.
+pub(super) fn make() {
     let keys = Keys::new();
     good(&fixtures().join("tree"), &keys);
     bad(&fixtures().join("bad"), &keys);
