@@ -96,22 +96,35 @@ impl Connection {
         &self,
         work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
+        self.session_within(WORK_TIMEOUT, work)
+    }
+
+    /// As [`Connection::session`], with another bound on each request.
+    fn session_within<T>(
+        &self,
+        timeout: Duration,
+        work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
         install_crypto_provider();
         let kubeconfig = read_kubeconfig(self)?;
-        run_async(async { work(&Session::connect(self, kubeconfig).await?).await })?
+        run_async(async { work(&Session::connect(self, kubeconfig, timeout).await?).await })?
     }
 }
 
 impl Session {
-    async fn connect(connection: &Connection, kubeconfig: Kubeconfig) -> Result<Self, CommandError> {
+    async fn connect(
+        connection: &Connection,
+        kubeconfig: Kubeconfig,
+        timeout: Duration,
+    ) -> Result<Self, CommandError> {
         let options =
             KubeConfigOptions { context: Some(connection.context.clone()), ..KubeConfigOptions::default() };
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .map_err(|error| kubeconfig_error(connection, &error))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(ANSWER_TIMEOUT);
-        config.write_timeout = Some(ANSWER_TIMEOUT);
+        config.read_timeout = Some(timeout);
+        config.write_timeout = Some(timeout);
         config.default_retry = false;
         let server = config.cluster_url.to_string();
         let client =
@@ -122,6 +135,11 @@ impl Session {
     /// The controller's namespace.
     pub(crate) fn namespace(&self) -> &str {
         self.connection.controller_namespace.as_ref().map_or(DEFAULT_NAMESPACE, Namespace::as_str)
+    }
+
+    /// The context of the kubeconfig.
+    pub(crate) fn context(&self) -> &str {
+        &self.connection.context
     }
 
     /// What a failed request for `what` means.
@@ -202,4 +220,7 @@ fn holds_auth_error(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the first question, which tells whether there is anybody.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A controller lets a request wait for 20 s before it refuses it, and then has work to do.
+const WORK_TIMEOUT: Duration = Duration::from_secs(60);

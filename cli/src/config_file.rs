@@ -90,6 +90,11 @@ pub(crate) fn repository_root(folder: &Path) -> Result<PathBuf, CommandError> {
     Ok(within_repository(&folder).last().unwrap_or(&folder).to_owned())
 }
 
+/// Whether a folder, links resolved, is in a repository.
+pub(crate) fn is_in_repository(folder: &Path) -> bool {
+    folder.ancestors().any(|folder| folder.join(".git").symlink_metadata().is_ok())
+}
+
 /// The folder that a file is in or will be in, links resolved: a link does not carry a file into another repository.
 pub(crate) fn folder_of(file: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(file).ok()?;

@@ -18,6 +18,7 @@ mod config_file;
 mod documents;
 mod download;
 mod error;
+mod git;
 mod identities;
 mod input;
 mod interrupt;

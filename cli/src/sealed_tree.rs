@@ -82,7 +82,7 @@ fn read(file: &TreeFile) -> Result<Option<SealedTreeFile>, CommandError> {
     }
     let bytes = file.read()?;
     // Most files of a tree hold something else, which is nobody's business here, well-formed or not.
-    if !holds(&bytes, SEALED_SECRET_KIND.as_bytes()) || !holds(&bytes, b"encryptedData") {
+    if !speaks_of_sealed_secrets(&bytes) {
         return match file.named {
             true => {
                 Err(CommandError::input(format!("{}: there is no SealedSecret in it", Shown(&file.name()))))
@@ -109,6 +109,11 @@ fn explain(bytes: &[u8], error: CommandError) -> CommandError {
         ),
         false => error,
     }
+}
+
+/// Whether there may be a SealedSecret in it, in whatever form.
+pub(crate) fn speaks_of_sealed_secrets(bytes: &[u8]) -> bool {
+    holds(bytes, SEALED_SECRET_KIND.as_bytes()) && holds(bytes, b"encryptedData")
 }
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {

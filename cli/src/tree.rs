@@ -1,10 +1,13 @@
 //! The files below the paths of a command line, as Git sees them.
 //!
 //! A file that is named is taken as it is. A folder is walked: what `.gitignore` ignores is left out, in a repository
-//! or not, and so is `.git`; hidden files and folders are not, since Flux and GitHub keep manifests there. A link is
+//! or not, unless Git tracks it all the same: a pattern that somebody adds hides nothing that is committed. So is `.git`;
+//! hidden files and folders are not, since Flux and GitHub keep manifests there. A link is
 //! never followed: where it leads is either in the tree as well, or out of it and not ours to read or write.
 
+use crate::config_file::{folder_of, is_in_repository};
 use crate::error::{CommandError, Shown};
+use crate::git::tracked_but_ignored;
 use crate::input::{Source, cannot_read};
 use ignore::WalkBuilder;
 use privyseal_manifest::Limit;
@@ -39,9 +42,17 @@ pub(crate) fn walk(paths: &[PathBuf]) -> (Vec<TreeFile>, Vec<CommandError>) {
 }
 
 fn walk_folder(folder: &Path, files: &mut Vec<TreeFile>, errors: &mut Vec<CommandError>) {
+    // What lies above a folder that is in no repository may be anybody's, such as a home with a pattern for everything.
+    let in_repository = folder_of(&folder.join(".")).is_some_and(|folder| is_in_repository(&folder));
+    if in_repository {
+        let tracked = tracked_but_ignored(folder).into_iter();
+        let tracked = tracked.filter(|path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()));
+        files.extend(tracked.map(|path| TreeFile { path, named: false }));
+    }
     let mut builder = WalkBuilder::new(folder);
     builder
         .hidden(false)
+        .parents(in_repository)
         .require_git(false)
         .git_global(false)
         .git_exclude(false)
@@ -121,6 +132,25 @@ mod tests {
             names(root, &["a", "a/c.yaml", "a/x.out.yaml"]),
             ["a/build/e.yaml", "a/c.yaml", "a/x.out.yaml"]
         );
+    }
+
+    #[test]
+    fn a_pattern_hides_nothing_that_is_committed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (home, root) = (scratch.path(), scratch.path().join("repository"));
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(home.join(".gitignore"), "*\n").unwrap();
+        fs::write(root.join("a/b/c.yaml"), "").unwrap();
+        // In no repository what lies above says nothing.
+        assert_eq!(names(&root, &["a"]), ["a/b/c.yaml"]);
+        let git =
+            |args: &[&str]| assert!(crate::git::git(&root).args(args).output().unwrap().status.success());
+        git(&["init", "-q"]);
+        git(&["add", "a"]);
+        fs::write(root.join("a/.gitignore"), "*\n").unwrap();
+        fs::write(root.join("a/d.yaml"), "").unwrap();
+        assert_eq!(names(&root, &["a"]), ["a/b/c.yaml"]);
+        assert_eq!(names(&root, &["a/b"]), ["a/b/c.yaml"]);
     }
 
     #[cfg(unix)]

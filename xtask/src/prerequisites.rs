@@ -32,6 +32,8 @@ pub(crate) enum Need {
     Namespaces,
     /// setpriv, by which a program that we start ends with us.
     Setpriv,
+    /// script, a terminal for those tests that are asked something.
+    Script,
 }
 
 /// Checks everything and says what was found; the error names all that is missing, not only the first.
@@ -81,6 +83,7 @@ fn look(workspace: &Workspace, need: Need) -> Result<String> {
         }
         Need::Namespaces => namespaces(),
         Need::Setpriv => says(Command::new("setpriv").arg("--version")),
+        Need::Script => says(Command::new("script").arg("--version")),
     }
 }
 
@@ -101,6 +104,7 @@ fn cure(need: Need) -> &'static str {
              kernel.apparmor_restrict_unprivileged_userns=0) or run as root"
         }
         Need::Setpriv => "install setpriv (Debian: apt-get install util-linux)",
+        Need::Script => "install script of util-linux (Debian: apt-get install bsdutils)",
     }
 }
 

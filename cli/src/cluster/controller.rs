@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::ListParams;
 use privyseal_envelope::{KeyId, Name};
-use privyseal_manifest::{Document, SealedSecret};
+use privyseal_manifest::{Document, SealedSecret, names};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -146,7 +146,7 @@ impl Controller<'_> {
 
     /// Has all values of an object sealed to the newest key. None if it does not open.
     pub(crate) async fn rotate(&self, object: &SealedSecret) -> Result<Option<SealedSecret>, CommandError> {
-        let mut whole = object.clone();
+        let mut whole = bare(object);
         for mut part in parts(object) {
             // Each answer says the keys of its own values beside what was said before.
             part.metadata.annotations.clone_from(&whole.metadata.annotations);
@@ -209,15 +209,31 @@ const OUR_NAME: &str = "privyseal";
 /// An object in parts of so few items that each is within what the controller does for one request, even if every value
 /// takes several attempts. One without items is one part.
 fn parts(object: &SealedSecret) -> impl Iterator<Item = SealedSecret> {
+    let bare = bare(object);
     let items: Vec<_> = object.spec.encrypted_data.iter().collect();
     let chunks: Vec<_> =
         if items.is_empty() { vec![Vec::new()] } else { items.chunks(PART).map(<[_]>::to_vec).collect() };
-    chunks.into_iter().map(|items| {
-        let mut part = object.clone();
+    chunks.into_iter().map(move |items| {
+        let mut part = bare.clone();
         part.spec.encrypted_data =
             items.into_iter().map(|(item, text)| (item.clone(), text.clone())).collect();
         part
     })
+}
+
+/// What decides whether an object opens, and nothing else: a template, or what `kubectl apply` noted, may hold plaintext.
+fn bare(object: &SealedSecret) -> SealedSecret {
+    let mut bare = SealedSecret::new("", Default::default());
+    bare.metadata.name.clone_from(&object.metadata.name);
+    bare.metadata.namespace.clone_from(&object.metadata.namespace);
+    let annotations = object.metadata.annotations.iter().flatten();
+    let kept = [names::CLUSTER_WIDE, names::NAMESPACE_WIDE, names::SEALED_WITH];
+    let annotations = annotations.filter(|(name, _)| kept.contains(&name.as_str()));
+    bare.metadata.annotations =
+        Some(annotations.map(|(name, value)| (name.clone(), value.clone())).collect());
+    // The deprecated form of all values in one: no controller of ours opens it, and it must not seem to.
+    bare.spec.data.clone_from(&object.spec.data);
+    bare
 }
 
 const PART: usize = 32;

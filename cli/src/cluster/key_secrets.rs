@@ -15,6 +15,7 @@ use privyseal_keys::{Certificate, PublishedKeys};
 use privyseal_manifest::{Secret, names};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::fmt;
 
 /// What a key does.
@@ -115,7 +116,10 @@ impl Session {
             .filter_map(Result::ok)
             .filter_map(|secret| key_of(&secret, |fingerprint| Some(fingerprint) == sealing));
         let mut keys: Vec<_> = read.collect();
-        keys.sort_by_key(|key| (std::cmp::Reverse(key.certificate.not_before()), key.key_id()));
+        // Certificates are dated to the second: of two of one second the one that seals is the newer.
+        keys.sort_by_key(|key| {
+            (Reverse(key.certificate.not_before()), key.state != KeyState::Sealing, key.key_id())
+        });
         Ok(keys)
     }
 

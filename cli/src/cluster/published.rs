@@ -3,7 +3,7 @@
 //! First the signed list in the ConfigMap that our controller publishes; where there is none, the `/v1/cert.pem` that
 //! the peer's controller serves, through the API server's proxy and without any signature.
 
-use super::{Connection, Session};
+use super::{ANSWER_TIMEOUT, Connection, Session};
 use crate::certificate::certificate_from_pem;
 use crate::error::{CommandError, Shown};
 use crate::speech;
@@ -67,13 +67,15 @@ impl Answer {
 
 /// Asks the cluster for its sealing keys.
 pub(crate) fn ask(connection: &Connection) -> Result<Answer, CommandError> {
-    connection.session(async |session| match tokio::time::timeout(TOTAL_TIMEOUT, session.answer()).await {
-        Ok(result) => result,
-        Err(_) => Err(CommandError::unreachable(format!(
-            "context {}: no answer within {} seconds",
-            Shown(&connection.context),
-            TOTAL_TIMEOUT.as_secs()
-        ))),
+    connection.session_within(ANSWER_TIMEOUT, async |session| {
+        match tokio::time::timeout(TOTAL_TIMEOUT, session.answer()).await {
+            Ok(result) => result,
+            Err(_) => Err(CommandError::unreachable(format!(
+                "context {}: no answer within {} seconds",
+                Shown(&connection.context),
+                TOTAL_TIMEOUT.as_secs()
+            ))),
+        }
     })
 }
 

@@ -134,20 +134,12 @@ fn ask(cluster: &ClusterOptions, jobs: &[Job<'_>]) -> Result<Vec<Answer>, Comman
 
 async fn one(controller: &Controller<'_>, object: &SealedSecret) -> Result<Answer, CommandError> {
     interrupt::check()?;
-    match controller.opens(&sent(object)).await {
+    match controller.opens(object).await {
         Ok(Verdict::Opens(keys)) => Ok(Answer::Opens(keys)),
         Ok(Verdict::DoesNotOpen) => Ok(Answer::DoesNotOpen),
         Err(error) if error.kind() == ErrorKind::Unreachable => Err(error),
         Err(error) => Ok(Answer::Failed(error)),
     }
-}
-
-/// What opening depends on, and no more: a template may hold what is nobody's business.
-fn sent(object: &SealedSecret) -> SealedSecret {
-    let mut sent = object.clone();
-    sent.status = None;
-    sent.spec.template = None;
-    sent
 }
 
 fn does_not_open(jobs: &[Job<'_>], answers: &[Answer]) -> Option<CommandError> {

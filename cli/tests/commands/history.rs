@@ -11,7 +11,7 @@ const SETUP: &str = "set -e
 fn repository() -> Scene {
     let scene = Scene::new();
     scene.file("other.pem", &other_key().certificate);
-    for name in ["replaced", "branch", "reset", "bare"] {
+    for name in ["replaced", "branch", "reset", "bare", "renamed"] {
         scene.file(
             &format!("{name}.yaml"),
             scene.run("seal --cert cert.pem").stdin(secret(Some("ns"), Some(name))).succeeds().stdout,
@@ -27,7 +27,9 @@ fn repository() -> Scene {
             git checkout -qb side && cp ../branch.yaml branch.yml && git add . && git commit -qm two && git checkout -q main
             grep -v -e sealed-with -e annotations ../bare.yaml > bare.yaml && git add . && git commit -qm three
             cp ../reset.yaml . && git add . && git commit -qm four && git reset -q --hard HEAD~1
-            git rm -q replaced.yaml && git commit -qm five"
+            git rm -q replaced.yaml && git commit -qm five
+            cp ../renamed.yaml backup.txt && printf 'kind: SealedSecret\\nencryptedData: [\\n' > broken.yaml && git add . && git commit -qm six
+            git mv backup.txt renamed.yaml && git rm -qf broken.yaml && git commit -qm seven"
         ))
         .succeeds();
     scene
@@ -48,20 +50,26 @@ fn every_commit_of_every_ref_is_searched() {
             "ns/branch: password: claims it: branch.yml\n",
             "ns/reset: password: claims it: reset.yaml\n",
             "ns/bare: password: unknown: bare.yaml\n",
+            "ns/renamed: password: claims it: ",
             "searched all commits of 2 refs:\n  refs/heads/main\n  refs/heads/side\n",
         ],
     );
     assert!(!done.stdout.contains("others"), "{}", done.stdout);
     has(
         &done.stderr,
-        &["3 values were sealed with key", "of 1 that is not known", "change them at their source"],
+        &[
+            "4 values were sealed with key",
+            "broken.yaml: a version of it speaks of SealedSecrets and cannot be read",
+            "of 1 that is not known",
+            "change them at their source",
+        ],
     );
 
     // With the key at hand nothing is a claim.
     let done = report("--key key.pem -o json");
     let report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     let values = report["values"].as_array().unwrap();
-    assert_eq!(values.len(), 4);
+    assert_eq!(values.len(), 5);
     assert!(values.iter().all(|value| value["finding"] == "opened"), "{report}");
 }
 

@@ -2,9 +2,44 @@
 
 use super::{Cluster, Tree};
 use privyseal_tests::sealing::run;
-use privyseal_tests::{network, tools};
-use serde_json::json;
+use privyseal_tests::{network, objects, tools};
+use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::Command;
+
+/// May see SealedSecrets and keys, and not reach the controller. Gives the kubeconfig.
+async fn reader(cluster: &Cluster) -> PathBuf {
+    let client = cluster.control_plane.client();
+    let object = |kind: &str, more: Value| {
+        let mut object = json!({"kind": kind, "metadata": {"name": "reader"}});
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object
+    };
+    let rbac = "rbac.authorization.k8s.io";
+    for object in [
+        object(
+            "ServiceAccount",
+            json!({"apiVersion": "v1", "metadata": {"name": "reader", "namespace": "default"}}),
+        ),
+        object(
+            "ClusterRole",
+            json!({"apiVersion": format!("{rbac}/v1"), "rules": [
+                {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "patch"]},
+                {"apiGroups": ["bitnami.com"], "resources": ["sealedsecrets"], "verbs": ["list"]},
+            ]}),
+        ),
+        object(
+            "ClusterRoleBinding",
+            json!({"apiVersion": format!("{rbac}/v1"),
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "reader"},
+                "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": "default"}],
+            }),
+        ),
+    ] {
+        objects::apply(&client, None, &object).await;
+    }
+    cluster.control_plane.kubeconfig_for("default", "reader").await
+}
 
 #[test]
 fn a_colleagues_kubeseal_and_a_lying_hint_keep_a_key_from_being_retired() {
@@ -46,9 +81,18 @@ fn a_colleagues_kubeseal_and_a_lying_hint_keep_a_key_from_being_retired() {
         let refused = tree.fails(&format!("keys retire {} . --for a", old.0));
         assert!(refused.contains("1 values need it"), "{refused}");
         assert!(refused.contains("apps/a-0: password: opened with it"), "{refused}");
-        // Where the controller may not be asked it is unknown, which is as good as needed.
-        let report = tree.json("keys report . --for a --config .privyseal.yaml");
-        assert_eq!(tree.opened_with(&report, &old.0), 1);
+        assert_eq!(tree.opened_with(&tree.json("keys report . --for a"), &old.0), 1);
+        // Whoever may not ask the controller does not know it, and that is as good as needed.
+        let admin = std::fs::read(tree.path("kubeconfig")).unwrap();
+        tree.log_in_as(&cluster, &reader(&cluster).await);
+        let refused = tree.fails(&format!("keys retire {} . --for a", old.0));
+        assert!(
+            refused.contains("the controller cannot be asked") && refused.contains("rbac.resealer.subjects"),
+            "{refused}"
+        );
+        assert!(refused.contains("0 values need it, of 1 it is not known"), "{refused}");
+        assert!(refused.contains("apps/a-0: password: unknown"), "{refused}");
+        std::fs::write(tree.path("kubeconfig"), admin).unwrap();
 
         // A hint that lies: it says the new key of a value that is sealed to the old one.
         let new = tree.keys("a")[0].0.clone();
@@ -113,7 +157,7 @@ fn a_key_that_leaked_is_revoked_and_its_values_are_listed() {
             .patch_secret(&old.2, json!({"metadata": {"annotations": {"privyseal.dev/compromised": null}}}))
             .await;
         let fetched = tree.succeeds("keys fetch --for a --published");
-        assert!(fetched.contains("revoked") && fetched.contains("SHA256:"));
+
         let list: serde_json::Value = serde_json::from_str(&fetched).unwrap();
         let list: serde_json::Value = serde_json::from_str(list["list"].as_str().unwrap()).unwrap();
         assert_eq!(list["revoked"].as_array().unwrap().len(), 1);

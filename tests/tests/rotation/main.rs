@@ -130,6 +130,16 @@ impl Tree {
         tree
     }
 
+    /// From now on as the user of that kubeconfig.
+    fn log_in_as(&self, cluster: &Cluster, kubeconfig: &Path) {
+        let read = |path: &Path| objects::documents(&std::fs::read_to_string(path).unwrap()).remove(0);
+        let mut config = read(&self.path("kubeconfig"));
+        let users = config["users"].as_array_mut().unwrap();
+        let user = users.iter_mut().find(|user| user["name"] == cluster.name).unwrap();
+        user["user"] = read(kubeconfig)["users"][0]["user"].take();
+        std::fs::write(self.path("kubeconfig"), config.to_string()).unwrap();
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }

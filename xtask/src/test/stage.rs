@@ -115,9 +115,18 @@ impl<'a> Run<'a> {
     }
 
     fn prerequisites(&self) -> Result<String> {
-        let mut needs = vec![Need::Rust, Need::RustComponents, Need::C, Need::Cpp, Need::Git];
+        let mut needs = vec![
+            Need::Rust,
+            Need::RustComponents,
+            Need::C,
+            Need::Cpp,
+            Need::Git,
+            Need::Namespaces,
+            Need::Setpriv,
+            Need::Script,
+        ];
         if !self.quick {
-            needs.extend([Need::Go, Need::Ldd, Need::Namespaces, Need::Setpriv]);
+            needs.extend([Need::Go, Need::Ldd]);
         }
         for found in prerequisites::check(self.workspace, &needs)? {
             println!("{found}");

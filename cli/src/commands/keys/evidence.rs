@@ -77,9 +77,7 @@ pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Repo
     let controller = match session.controller().await {
         Ok(controller) => Some(controller),
         Err(error) => {
-            for (message, _) in error.reports() {
-                speech::warning(format_args!("the controller cannot be asked: {message}"));
-            }
+            warn_not_asked(&error);
             None
         }
     };
@@ -96,9 +94,7 @@ pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Repo
                 match ask(controller, object, &mut known).await {
                     Ok(()) => {}
                     Err(error) => {
-                        for (message, _) in error.reports() {
-                            speech::warning(format_args!("the controller cannot be asked: {message}"));
-                        }
+                        warn_not_asked(&error);
                         asking = None;
                     }
                 }
@@ -107,6 +103,14 @@ pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Repo
         }
     }
     Ok(report)
+}
+
+/// What it takes stands in the hint.
+fn warn_not_asked(error: &CommandError) {
+    for (message, hints) in error.reports() {
+        let hints: String = hints.iter().map(|hint| format!("; {hint}")).collect();
+        speech::warning(format_args!("the controller cannot be asked: {message}{hints}"));
+    }
 }
 
 /// What the controller says in the status of objects that it has opened as they are now.

@@ -5,9 +5,11 @@
 use crate::commands::ReportFormat;
 use crate::commands::reseal::name_of;
 use crate::error::{CommandError, Shown};
+use crate::git::git;
 use crate::key_files::KeyFileOptions;
 use crate::output::to_stdout;
 use crate::sealed_file::sealed_objects;
+use crate::sealed_tree::speaks_of_sealed_secrets;
 use crate::speech;
 use privyseal_envelope::{KeyId, SealedValue};
 use privyseal_keys::Keyring;
@@ -19,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use zeroize::Zeroizing;
 
 /// What is known of one item of one object, over all its versions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -111,19 +114,31 @@ fn search(
     }
     let refs = output(git(root).args(["for-each-ref", "--format=%(refname)"]), root)?;
     let objects = output(git(root).args(["rev-list", "--objects", "--all", "HEAD", "--reflog"]), root)?;
-    let blobs = objects.lines().filter_map(|line| line.split_once(' ')).filter(|(_, path)| {
-        [".yaml", ".yml", ".json"].iter().any(|end| path.to_ascii_lowercase().ends_with(end))
-    });
-    let blobs: Vec<_> = blobs.collect();
+    // Whatever a file was called: Git names each content once, and that may be the name that it had before another.
+    let blobs: Vec<_> = objects.lines().filter_map(|line| line.split_once(' ')).collect();
+    let mut unreadable = BTreeSet::new();
     read_blobs(root, &blobs, |path, bytes| {
-        let Ok(objects) = sealed_objects(bytes, path) else { return };
-        for (_, located) in objects {
-            judge(&located.object, path, key, keyring, found);
+        if !speaks_of_sealed_secrets(bytes) {
+            return;
+        }
+        match sealed_objects(bytes, path) {
+            Ok(objects) => {
+                for (_, located) in objects {
+                    judge(&located.object, path, key, keyring, found);
+                }
+            }
+            Err(_) => _ = unreadable.insert(path.to_owned()),
         }
     })?;
+    for path in unreadable {
+        speech::warning(format_args!(
+            "{}: a version of it speaks of SealedSecrets and cannot be read",
+            Shown(&path)
+        ));
+    }
     let refs = refs.lines().map(str::to_owned).collect::<Vec<_>>();
     speech::note(format_args!(
-        "{}: {} files of {} refs and the reflog were looked at",
+        "{}: {} files and folders of {} refs and the reflog were looked at",
         Shown(&root.to_string_lossy()),
         blobs.len(),
         refs.len()
@@ -191,8 +206,10 @@ fn read_blobs(
             let parts: Vec<_> = head.split_whitespace().collect();
             let [_, kind, len] = parts.as_slice() else { continue };
             let len: u64 = len.parse().map_err(|_| std::io::ErrorKind::InvalidData)?;
-            let mut bytes = Vec::new();
-            answers.by_ref().take(len + 1).read_to_end(&mut bytes)?;
+            // There may be plaintext in it. The whole capacity at once: growing would leave a copy behind.
+            let capacity = usize::try_from(len + 1).map_err(|_| std::io::ErrorKind::InvalidData)?;
+            let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+            answers.by_ref().take(len + 1).read_to_end(&mut *bytes)?;
             bytes.pop();
             if *kind == "blob" {
                 each(path, &bytes);
@@ -204,13 +221,6 @@ fn read_blobs(
     drop(questions);
     let _ = child.wait();
     done.map_err(|error| failed(&error))
-}
-
-/// Nothing that the repository's configuration could have started.
-fn git(folder: &Path) -> Command {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(folder).args(["--no-pager", "--no-optional-locks", "-c", "core.fsmonitor=false"]);
-    git
 }
 
 fn output(command: &mut Command, folder: &Path) -> Result<String, CommandError> {

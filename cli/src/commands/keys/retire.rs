@@ -87,12 +87,11 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         session.retire_key(&key).await?;
         speech::note(format_args!("key {} is retired: the controller stops opening with it within seconds", key.key_id()));
         if let Some(secret) = &key.secret {
-            let namespace = session.namespace();
+            let secret = Shown(&secret.name);
+            let kubectl = format!("kubectl --context {} -n {}", Shown(session.context()), session.namespace());
             speech::note(format_args!(
-                "old commits and reverts to them need it: keep a backup. To undo: kubectl -n {namespace} label --overwrite \
-                 secret {} sealedsecrets.bitnami.com/sealed-secrets-key=active; to delete: kubectl -n {namespace} delete secret {}",
-                Shown(&secret.name),
-                Shown(&secret.name)
+                "old commits and reverts to them need it: keep a backup. To undo: {kubectl} label --overwrite secret {secret} \
+                 sealedsecrets.bitnami.com/sealed-secrets-key=active; to delete: {kubectl} delete secret {secret}"
             ));
         }
         Ok(())

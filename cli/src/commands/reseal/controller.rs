@@ -46,14 +46,14 @@ async fn one(
     only: Option<KeyId>,
 ) -> Result<Outcome, CommandError> {
     interrupt::check()?;
-    let object = sent(job.object());
-    let Verdict::Opens(opened_with) = controller.verify(&object).await? else {
+    let object = job.object();
+    let Verdict::Opens(opened_with) = controller.verify(object).await? else {
         return Err(does_not_open(job));
     };
     let newest = destination.key.fingerprint().key_id();
     let wanted = |key: &KeyId| *key != newest && only.is_none_or(|only| *key == only);
     let mut hints = Hints::read(object.metadata.annotations.as_ref());
-    note(&mut hints, &object, &opened_with);
+    note(&mut hints, object, &opened_with);
     let mut part = object.clone();
     part.spec.encrypted_data.retain(|item, _| opened_with.get(item).is_some_and(wanted));
     if part.spec.encrypted_data.is_empty() {
@@ -73,16 +73,6 @@ async fn one(
     let values = part.spec.encrypted_data.keys();
     let values = values.map(|item| (item.clone(), rotated.spec.encrypted_data[item].clone())).collect();
     Ok(Outcome { values, opened_with, hints: hints.to_text() })
-}
-
-/// What the controller needs to open it, and no more.
-fn sent(object: &SealedSecret) -> SealedSecret {
-    let mut sent = SealedSecret::new("", Default::default());
-    sent.metadata.name.clone_from(&object.metadata.name);
-    sent.metadata.namespace.clone_from(&object.metadata.namespace);
-    sent.metadata.annotations.clone_from(&object.metadata.annotations);
-    sent.spec.encrypted_data.clone_from(&object.spec.encrypted_data);
-    sent
 }
 
 fn note(hints: &mut Hints, object: &SealedSecret, opened_with: &OpenedWith) {
