@@ -209,7 +209,7 @@ fn read_blobs(
             // There may be plaintext in it. The whole capacity at once: growing would leave a copy behind.
             let capacity = usize::try_from(len + 1).map_err(|_| std::io::ErrorKind::InvalidData)?;
             let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-            answers.by_ref().take(len + 1).read_to_end(&mut *bytes)?;
+            answers.by_ref().take(len + 1).read_to_end(&mut bytes)?;
             bytes.pop();
             if *kind == "blob" {
                 each(path, &bytes);
