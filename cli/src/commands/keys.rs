@@ -15,7 +15,7 @@ mod retire;
 mod rotate;
 
 use crate::cluster::{Replicas, Session};
-use crate::error::CommandError;
+use crate::error::{CommandError, Shown};
 use crate::output::to_stdout;
 use crate::speech;
 use clap::Subcommand;
@@ -97,11 +97,15 @@ async fn await_new_key(
             "whether every replica has the new key cannot be seen: it takes the rights to list EndpointSlices and to get \
              pods/proxy in the controller's namespace",
         ),
-        (_, Replicas::Some { behind }) => speech::warning(format_args!(
-            "{} replicas do not serve the new key yet: {}",
-            behind.len(),
-            behind.join(", ")
-        )),
+        (_, Replicas::Some { behind }) => {
+            return Err(CommandError::failed(format!(
+                "key {} seals, but {} replicas do not serve it yet: {}",
+                new.fingerprint().key_id(),
+                behind.len(),
+                behind.iter().map(|pod| Shown(pod).to_string()).collect::<Vec<_>>().join(", ")
+            ))
+            .hint("look at their logs; the key stays, and `privyseal keys list` shows it"));
+        }
     }
     Ok(new)
 }

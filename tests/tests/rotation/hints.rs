@@ -1,8 +1,9 @@
 //! A hint that is stale or a lie loses nothing, and a key that is needed is not retired.
 
-use super::{Cluster, Tree};
+use super::{Cluster, LONG, Tree};
+use privyseal_tests::eventually::eventually;
 use privyseal_tests::sealing::run;
-use privyseal_tests::{network, objects, tools};
+use privyseal_tests::{Controller, ControllerOptions, network, objects, tools};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -190,5 +191,36 @@ fn another_cluster_under_the_same_context_is_left_alone() {
         }
         assert_eq!(elsewhere.keys("a").iter().map(|key| key.1.as_str()).collect::<Vec<_>>(), ["sealing"]);
         assert_eq!(std::fs::read(tree.file("clusters/a/0.json")).unwrap(), before);
+    });
+}
+
+#[test]
+fn every_replica_is_waited_for() {
+    network::alone(async || {
+        let cluster = Cluster::start("a").await;
+        let tree = Tree::new(&[&cluster]);
+        let rotate = |more: &str| {
+            let output = tree.run(&format!("keys rotate --context a {more}"));
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (status, said) = rotate("");
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.contains("1 replicas serve the new key"), "{said}");
+
+        let other = ControllerOptions::default().reachable().pod_name("other");
+        let mut other = Controller::start(&cluster.release, other).await;
+        cluster.release.lead_to(&other).await;
+        eventually(LONG, async || {
+            let (status, said) = rotate("");
+            assert_eq!(status, Some(0), "{said}");
+            if said.contains("2 replicas serve the new key") { Ok(()) } else { Err(said) }
+        })
+        .await;
+
+        // It is gone, and its pod still says that it is ready.
+        other.kill();
+        let (status, said) = rotate("--timeout 5");
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("1 replicas do not serve it yet: other"), "{said}");
     });
 }
