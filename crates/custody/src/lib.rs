@@ -15,11 +15,15 @@
 
 pub mod backup;
 pub mod cluster;
+pub mod custody;
 pub mod escrow;
+mod in_cluster;
 pub mod key_secret;
+pub mod key_vault;
 mod maker_mark;
 pub mod published;
 mod secret_api;
 
+pub use in_cluster::InCluster;
 pub use maker_mark::{MADE_BY, MakerMark};
 pub use secret_api::{ApiError, SecretApi, Unreadable};

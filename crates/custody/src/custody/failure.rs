@@ -1,0 +1,94 @@
+//! Why a vault does not give, or does not take, a private half.
+
+use std::time::Duration;
+
+/// A vault did not do what was asked. The message is ours, says what to do, and holds no byte of a key, a token or an
+/// answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    kind: FailureKind,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+/// What kind of failure it is: it decides whether objects that wait for the key say that they wait or that somebody
+/// has to act, and when the vault is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FailureKind {
+    /// No token, or one that the vault does not take. Tokens, tenants and federated credentials heal by themselves or
+    /// take minutes to come into force.
+    Unauthenticated,
+    /// A right is missing, or a firewall is in between. Role assignments take minutes to come into force.
+    Forbidden,
+    /// Too many calls, by the vault's word or by our own budget.
+    Throttled,
+    /// No answer, or one that says "later".
+    Unavailable,
+    /// The version is disabled.
+    Disabled,
+    /// The version, or the vault, does not exist or is deleted.
+    NotFound,
+    /// Its certificate does not verify: somebody is in between, or a root is missing.
+    Untrusted,
+    /// What is stored does not fit: another vault, another key, or changed.
+    Damaged,
+}
+
+impl FailureKind {
+    /// Whether it may heal without anybody's doing: then it is tried again with growing waits. The others are tested
+    /// again at each poll.
+    pub fn heals(self) -> bool {
+        match self {
+            Self::Unauthenticated | Self::Forbidden | Self::Throttled | Self::Unavailable => true,
+            Self::Disabled | Self::NotFound | Self::Untrusted | Self::Damaged => false,
+        }
+    }
+
+    /// Whether it is about the vault as a whole: then asking for the next key now would fail too.
+    pub fn is_of_the_vault(self) -> bool {
+        match self {
+            Self::Unauthenticated | Self::Forbidden | Self::Throttled | Self::Unavailable | Self::Untrusted => {
+                true
+            }
+            Self::Disabled | Self::NotFound | Self::Damaged => false,
+        }
+    }
+
+    /// The word for it in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Disabled => "disabled",
+            Self::NotFound => "not-found",
+            Self::Untrusted => "untrusted",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+impl Failure {
+    /// A failure in our words.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None }
+    }
+
+    /// The vault says when to ask again.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// How long the vault asks to wait.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
