@@ -2,10 +2,11 @@
 //! Secrets made of them as the SealedSecrets ask.
 //!
 //! Where to start reading: `app` wires everything; `reconcile` is one pass over one object, and what it decides is
-//! pure: `plan`, `policy`, `failure`, `status`, `marker`. `index` is what is known without asking, fed by `watch`;
+//! pure: `plan`, `policy`, `failure`, `status`, `marker`; `tell` writes it. `index` is what is known without asking, fed by `watch`;
 //! `queue` says what is next. `leader` elects who writes, `duties` is what the leader does beside opening, and
 //! `keystore` holds the keys.
 
+mod announce;
 mod api;
 mod app;
 mod config;
@@ -27,10 +28,13 @@ mod publish;
 mod queue;
 mod reconcile;
 mod status;
+mod tell;
 mod watch;
 
 use clap::Parser as _;
+use privyseal_custody::key_secrets::Custodies;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -65,7 +69,9 @@ fn start(args: config::Args) -> Result<(), String> {
             "privyseal-controller"
         );
         let client = api::client(kube_config).map_err(|error| api::brief(&error))?;
-        app::run(client, config, stop_signal()).await.map_err(|error| error.to_string())
+        let metrics = Arc::new(metrics::Metrics::new());
+        let custodies = Custodies::cluster();
+        app::run(client, config, custodies, metrics, stop_signal()).await.map_err(|error| error.to_string())
     })
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     pub keys_held: Gauge,
     /// Secrets that say they are keys and are none.
     pub keys_left_out: Gauge,
+    /// Keys that their vault does not give now.
+    pub keys_waiting: Gauge,
     /// Keys made by this process.
     pub keys_made: Counter,
     /// Keys that began to seal and that no leader of ours made.
@@ -96,6 +98,7 @@ impl Metrics {
             queue: registered(of, "queue", "SealedSecrets that wait for a pass"),
             keys_held: registered(of, "keys_held", "Opening keys in memory"),
             keys_left_out: registered(of, "keys_left_out", "Key Secrets that are not usable"),
+            keys_waiting: registered(of, "keys_waiting", "Keys that their vault does not give now"),
             keys_made: registered(of, "keys_made", "Sealing keys made by this process"),
             foreign_keys: registered(of, "foreign_keys", "Keys that began to seal and that no leader made"),
             sealing_key_foreign: registered(
