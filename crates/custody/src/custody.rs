@@ -13,8 +13,8 @@ mod failure;
 
 pub use failure::{Failure, FailureKind};
 
+use crate::MakerMark;
 use crate::key_vault::{secret, wrapped};
-use crate::{InCluster, MakerMark};
 use async_trait::async_trait;
 use privyseal_envelope::{Fingerprint, Plaintext};
 use privyseal_keys::{Certificate, PublisherPublicKey};
