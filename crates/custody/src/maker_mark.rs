@@ -31,6 +31,11 @@ impl MakerMark {
         metadata.annotations.as_ref()?.get(MADE_BY).cloned().map(Self)
     }
 
+    /// The mark that a vault claims for a key.
+    pub(crate) fn claimed(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text of the annotation.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -29,6 +29,7 @@ mod binding;
 pub mod classic;
 mod error;
 mod fingerprint;
+pub mod key_wrap;
 mod plaintext;
 pub mod rsa;
 mod sealed_value;

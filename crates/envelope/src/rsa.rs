@@ -7,7 +7,7 @@ use crate::{Fingerprint, KeyError};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
     KeyPair, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
-    PublicEncryptingKey,
+    PublicEncryptingKey, PublicKeyComponents,
 };
 use aws_lc_rs::{rand, signature};
 use pkcs1::der::Decode as _;
@@ -30,6 +30,20 @@ impl SealingKey {
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = PublicEncryptingKey::from_der(der).map_err(|_| KeyError::Rejected)?;
         Self::new(key)
+    }
+
+    /// Puts a key together from modulus and exponent, unsigned and most significant byte first, as a JWK has them.
+    /// Zero bytes in front are passed over: Java writes one. The size must be 2048 to 8192 bits.
+    ///
+    /// # Errors
+    /// If they are no RSA key, or one of another size.
+    pub fn from_components(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let strip = |number: &[u8]| {
+            let zeros = number.iter().take_while(|&&byte| byte == 0).count();
+            number[zeros..].to_vec()
+        };
+        let components = PublicKeyComponents { n: strip(modulus), e: strip(exponent) };
+        Self::new(components.try_into().map_err(|_| KeyError::Rejected)?)
     }
 
     fn new(key: PublicEncryptingKey) -> Result<Self, KeyError> {

@@ -1,6 +1,27 @@
 //! Custody `key-vault-secret`: private halves in secrets of a Key Vault, a version each.
+//!
+//! Whoever may set secrets of that name makes versions; which of them count is decided by whoever asks
+//! [`found`](custody::Custody::found), as with key Secrets that appear in the cluster.
 
+use super::client::now;
+use super::{Collection, KeyVault, ObjectName, SecretVersion, VersionId, check_version};
+use crate::MakerMark;
+use crate::custody::{self, Failure, FailureKind, Found, Half, Kind, Public, Purpose, Subject};
+use async_trait::async_trait;
+use privyseal_envelope::Plaintext;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use zeroize::Zeroizing;
+
+/// Key Vault's own word for PEM.
+const CONTENT_TYPE: &str = "application/x-pem-file";
+/// What a version is: `sealing-key` or `publisher-key`.
+const TAG_KIND: &str = "privyseal";
+const TAG_FINGERPRINT: &str = "fingerprint";
+const TAG_MADE_BY: &str = "made-by";
+/// Versions that are got at one time: the rest comes at the next poll, and the budget is left to others.
+const MOST_AT_ONCE: usize = 32;
 
 /// Where a private half is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -10,4 +31,205 @@ pub struct Reference {
     pub version: u64,
     /// The full id of the secret's version: `https://VAULT/secrets/NAME/VERSION`.
     pub secret: String,
+}
+
+/// The custody.
+pub(super) struct InSecrets {
+    vault: KeyVault,
+    /// Ids that [`custody::Custody::found`] gave, or passed over.
+    given: Mutex<HashSet<String>>,
+}
+
+impl InSecrets {
+    pub(super) fn new(vault: KeyVault) -> Self {
+        Self { vault, given: Mutex::default() }
+    }
+
+    fn given(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key in a version, or nothing if there is none in it.
+    async fn look_into(&self, name: &ObjectName, version: &SecretVersion) -> Result<Option<Found>, Failure> {
+        let got = self.vault.get_secret(name, &version.id).await?;
+        if private_half(&got.value).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Found {
+            reference: custody::Reference::KeyVaultSecret(Reference {
+                version: 1,
+                secret: version.id.as_str().to_owned(),
+            }),
+            pem: Plaintext::from(got.value),
+            mark: got.version.tags.get(TAG_MADE_BY).cloned().map(MakerMark::claimed),
+        }))
+    }
+}
+
+#[async_trait]
+impl custody::Custody for InSecrets {
+    fn kind(&self) -> Kind {
+        Kind::KeyVaultSecret
+    }
+
+    async fn keep(&self, subject: &Subject, private: &[u8]) -> Result<Half, Failure> {
+        let name = name_of(&self.vault, &subject.public);
+        let private = std::str::from_utf8(private)
+            .map_err(|_| Failure::new(FailureKind::Damaged, "the private half is no PEM text"))?;
+        let (kind, certificate) = match &subject.public {
+            Public::Sealing(certificate) => ("sealing-key", certificate.to_pem()),
+            Public::Publisher(_) => ("publisher-key", String::new()),
+        };
+        // The whole capacity at once: growing would leave a copy behind.
+        let mut value = Zeroizing::new(String::with_capacity(certificate.len() + private.len() + 1));
+        value.push_str(&certificate);
+        if !certificate.is_empty() && !certificate.ends_with('\n') {
+            value.push('\n');
+        }
+        value.push_str(private);
+
+        let mut tags = BTreeMap::from([
+            (TAG_KIND.to_owned(), kind.to_owned()),
+            (TAG_FINGERPRINT.to_owned(), subject.public.fingerprint().to_string()),
+        ]);
+        if let Some(mark) = &subject.mark {
+            tags.insert(TAG_MADE_BY.to_owned(), mark.as_str().to_owned());
+        }
+        let id = self.vault.set_secret(name, &value, CONTENT_TYPE, tags).await?;
+        // It is ours, whatever happens now: nobody has to find it.
+        self.given().insert(id.as_str().to_owned());
+        let back = self.vault.get_secret(name, &id).await?;
+        if back.value.as_slice() != value.as_bytes() {
+            return Err(Failure::new(
+                FailureKind::Damaged,
+                format!("vault secret {id} gives back another value than it was given"),
+            ));
+        }
+        Ok(Half::Kept(custody::Reference::KeyVaultSecret(Reference {
+            version: 1,
+            secret: id.as_str().to_owned(),
+        })))
+    }
+
+    async fn fetch(&self, subject: &Subject, reference: &custody::Reference) -> Result<Plaintext, Failure> {
+        self.vault.fetch(subject, reference).await
+    }
+
+    async fn is_current(&self, reference: &custody::Reference) -> Result<bool, Failure> {
+        let custody::Reference::KeyVaultSecret(reference) = reference else { return Ok(false) };
+        let is_of = |name| {
+            VersionId::stored(&reference.secret, self.vault.vault(), Collection::Secrets, name).is_ok()
+        };
+        Ok(is_of(self.vault.secret_name()) || is_of(self.vault.publisher_name()))
+    }
+
+    async fn found(&self, purpose: Purpose, known: &[custody::Reference]) -> Result<Vec<Found>, Failure> {
+        let name = match purpose {
+            Purpose::Sealing => self.vault.secret_name(),
+            Purpose::Publisher => self.vault.publisher_name(),
+        };
+        let known: HashSet<&str> = known
+            .iter()
+            .filter_map(|reference| match reference {
+                custody::Reference::KeyVaultSecret(reference) => Some(reference.secret.as_str()),
+                custody::Reference::KeyVaultWrapped(_) => None,
+            })
+            .collect();
+        let now = now();
+        let mut versions = match self.vault.secret_versions(name).await {
+            Ok(versions) => versions,
+            // Before the first key there is no secret.
+            Err(failure) if failure.kind() == FailureKind::NotFound => return Ok(Vec::new()),
+            Err(failure) => return Err(failure),
+        };
+        {
+            let given = self.given();
+            versions.retain(|version| {
+                let id = version.id.as_str();
+                version.enabled
+                    && version.expires.is_none_or(|end| end > now)
+                    && !known.contains(id)
+                    && !given.contains(id)
+            });
+        }
+        let mut found = Vec::new();
+        for version in versions.iter().take(MOST_AT_ONCE) {
+            match self.look_into(name, version).await {
+                Ok(Some(one)) => found.push(one),
+                Ok(None) => self.vault.0.observer.passed_over(&format!(
+                    "vault secret {} holds no private key in PEM and is passed over",
+                    version.id
+                )),
+                // One that was disabled or deleted meanwhile is no matter of the others.
+                Err(failure) if !failure.kind().is_of_the_vault() => continue,
+                // What was got is given, else a long list would never come to its end.
+                Err(_) if !found.is_empty() => break,
+                Err(failure) => return Err(failure),
+            }
+            self.given().insert(version.id.as_str().to_owned());
+        }
+        Ok(found)
+    }
+}
+
+/// Gets a version: one call.
+pub(super) async fn fetch(
+    vault: &KeyVault,
+    subject: &Subject,
+    reference: &Reference,
+) -> Result<Plaintext, Failure> {
+    check_version(reference.version)?;
+    let name = name_of(vault, &subject.public);
+    let id = VersionId::stored(&reference.secret, vault.vault(), Collection::Secrets, name)?;
+    let got = vault.get_secret(name, &id).await?;
+    private_half(&got.value).map(Plaintext::from).ok_or_else(|| {
+        Failure::new(FailureKind::Damaged, format!("vault secret {id} holds no private key in PEM"))
+    })
+}
+
+fn name_of<'a>(vault: &'a KeyVault, public: &Public) -> &'a ObjectName {
+    match public {
+        Public::Sealing(_) => vault.secret_name(),
+        Public::Publisher(_) => vault.publisher_name(),
+    }
+}
+
+/// The first private key of a PEM text: what [`custody::Custody::keep`] was given, without the certificate.
+fn private_half(pem: &[u8]) -> Option<&[u8]> {
+    let find = |text: &[u8], wanted: &[u8]| text.windows(wanted.len()).position(|window| window == wanted);
+    ["RSA PRIVATE KEY", "PRIVATE KEY"]
+        .into_iter()
+        .filter_map(|label| {
+            let start = find(pem, format!("-----BEGIN {label}-----").as_bytes())?;
+            let end_line = format!("-----END {label}-----");
+            let end = start + find(&pem[start..], end_line.as_bytes())? + end_line.len();
+            let end = if pem.get(end) == Some(&b'\n') { end + 1 } else { end };
+            Some((start, &pem[start..end]))
+        })
+        .min_by_key(|(start, _)| *start)
+        .map(|(_, block)| block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_private_half_is_the_first_private_key() {
+        let rsa = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let pkcs8 = "-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----\n";
+        let certificate = "-----BEGIN CERTIFICATE-----\nCCCC\n-----END CERTIFICATE-----\n";
+        for (text, half) in [
+            (rsa.to_owned(), Some(rsa)),
+            (format!("{certificate}{rsa}"), Some(rsa)),
+            (format!("{rsa}{certificate}"), Some(rsa)),
+            (format!("{certificate}{pkcs8}{rsa}"), Some(pkcs8)),
+            (rsa.trim_end().to_owned(), Some(rsa.trim_end())),
+            (certificate.to_owned(), None),
+            ("-----BEGIN PRIVATE KEY-----\nBBBB\n".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(private_half(text.as_bytes()), half.map(str::as_bytes), "{text}");
+        }
+    }
 }
