@@ -1,5 +1,6 @@
 //! The chart as the real Helm renders it.
 
+use std::io::Write as _;
 use std::process::Command;
 
 use privyseal_tests::{objects, tools};
@@ -15,6 +16,14 @@ pub(crate) fn template(values: &[&str]) -> Result<Vec<Value>, String> {
         helm.args([if number || bool { "--set" } else { "--set-string" }, value]);
     }
     output(&mut helm)
+}
+
+/// Renders a release with values as in a file.
+pub(crate) fn template_values(release: &str, namespace: &str, values: &Value) -> Result<Vec<Value>, String> {
+    // JSON is YAML.
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(values.to_string().as_bytes()).unwrap();
+    output(helm(release, namespace).arg("--values").arg(file.path()))
 }
 
 /// The one object of a kind.

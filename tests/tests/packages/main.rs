@@ -1,6 +1,7 @@
-//! What packagers and installers take: the chart, the manifest of the kubectl plugin.
+//! What packagers and installers take: the chart, what sets up Azure for it, the manifest of the kubectl plugin.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
+mod azure;
 mod chart;
 mod helm;
 
