@@ -29,10 +29,10 @@ mod queue;
 mod reconcile;
 mod status;
 mod tell;
+mod vault;
 mod watch;
 
 use clap::Parser as _;
-use privyseal_custody::key_secrets::Custodies;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,7 +61,7 @@ fn start(args: config::Args) -> Result<(), String> {
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     runtime.block_on(async {
         let kube_config = kube::Config::infer().await.map_err(|_| NO_CLUSTER.to_owned())?;
-        let (config, _) = args.into_config(&kube_config.default_namespace);
+        let (config, _) = args.into_config(&kube_config.default_namespace)?;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             namespace = config.namespace,
@@ -70,7 +70,7 @@ fn start(args: config::Args) -> Result<(), String> {
         );
         let client = api::client(kube_config).map_err(|error| api::brief(&error))?;
         let metrics = Arc::new(metrics::Metrics::new());
-        let custodies = Custodies::cluster();
+        let custodies = vault::custodies(&config.custody, &metrics).map_err(|error| error.to_string())?;
         app::run(client, config, custodies, metrics, stop_signal()).await.map_err(|error| error.to_string())
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::outcome::Reason;
 use axum::http::StatusCode;
+use privyseal_custody::key_vault::{Answer, Operation};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -54,6 +55,12 @@ pub(crate) struct Metrics {
     pub escrow_failures: Counter,
     /// Whether a new key waits for its backup to be stored.
     pub escrow_pending: Gauge,
+    /// Calls of the Key Vault, and for tokens, by operation and answer.
+    key_vault_calls: Family<[(&'static str, &'static str); 2], Counter>,
+    /// Calls that the vault refused as too many, or that were not made since they would be.
+    key_vault_throttled: Counter,
+    /// Calls that the budget allows now.
+    pub key_vault_budget_left: Gauge,
     /// Answers on the public port by route and status code.
     answers: Family<[(&'static str, &'static str); 2], Counter>,
 }
@@ -120,6 +127,17 @@ impl Metrics {
                 "escrow_pending",
                 "Whether a new key waits for its backup to be stored",
             ),
+            key_vault_calls: registered(of, "key_vault_calls", "Calls of the Key Vault and for its tokens"),
+            key_vault_throttled: registered(
+                of,
+                "key_vault_throttled",
+                "Calls that were too many for the Key Vault",
+            ),
+            key_vault_budget_left: registered(
+                of,
+                "key_vault_budget_left",
+                "Key Vault calls that the budget allows now",
+            ),
             answers: registered(of, "http_answers", "Answers on the public port"),
             registry,
         }
@@ -137,6 +155,15 @@ impl Metrics {
             SecretWrite::Replace => "replace",
         };
         self.secret_writes.get_or_create(&[("verb", verb)]).inc();
+    }
+
+    /// Counts a call of the Key Vault.
+    pub(crate) fn vault_called(&self, operation: Operation, answer: Answer) {
+        let labels = [("operation", operation.as_str()), ("answer", answer.as_str())];
+        self.key_vault_calls.get_or_create(&labels).inc();
+        if matches!(answer, Answer::Throttled | Answer::Held) {
+            self.key_vault_throttled.inc();
+        }
     }
 
     /// Counts an answer.
