@@ -533,7 +533,7 @@ mod tests {
         let recover_key = "az keyvault key recover --vault-name team --name it";
         let recover_secret = "az keyvault secret recover --vault-name team --name it";
         #[rustfmt::skip]
-        let rows: &[(O, u16, &str, Option<&str>, &str, K, &str)] = &[
+        let rows = [
             (O::GetKey, 401, "Unauthorized", None, "AKV10032: Invalid issuer. canary", K::Unauthenticated, "another tenant"),
             (O::GetKey, 401, "Unauthorized", None, "canary", K::Unauthenticated, "does not take our token"),
             (O::GetKey, 403, "Forbidden", Some("ForbiddenByRbac"), "canary", K::Forbidden, crypto),
@@ -565,10 +565,10 @@ mod tests {
             (O::GetKey, 503, "", None, "canary", K::Unavailable, "503"),
         ];
         for (operation, status, code, inner, message, kind, words) in rows {
-            let asked = Asked::vault(*operation, &vault(), "it");
-            let failure = asked.refused(*status, body(code, *inner, message).as_bytes(), None);
+            let asked = Asked::vault(operation, &vault(), "it");
+            let failure = asked.refused(status, body(code, inner, message).as_bytes(), None);
             let text = failure.to_string();
-            assert_eq!(failure.kind(), *kind, "{status} {code} {inner:?}: {text}");
+            assert_eq!(failure.kind(), kind, "{status} {code} {inner:?}: {text}");
             assert!(text.contains(words), "{status} {code} {inner:?}: {text}");
             assert!(text.contains("team.vault.azure.net") || text.contains("it "), "{text}");
             assert!(!text.contains("canary"), "{text}");

@@ -18,6 +18,7 @@ use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use privyseal_envelope::rsa::SealingKey;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,7 +273,7 @@ impl KeyVault {
             let id = one.id.ok_or_else(|| answer::unreadable(&asked))?;
             versions.push(self.secret_version(name, &id, one.attributes, one.content_type, one.tags)?);
         }
-        versions.sort_by(|a, b| b.created.cmp(&a.created));
+        versions.sort_by_key(|version| Reverse(version.created));
         Ok(versions)
     }
 
