@@ -270,7 +270,10 @@ fn refused_by_vault(
         ),
         409 if has("ObjectIsDeletedButRecoverable") => Failure::new(
             FailureKind::NotFound,
-            format!("{what} is deleted and its name is blocked: {}", recover(one, vault, name)),
+            format!(
+                "{what} is deleted and its name is blocked: {}",
+                command(one, "recover", vault, name)
+            ),
         ),
         409 => Failure::new(
             FailureKind::Unavailable,
@@ -332,9 +335,10 @@ fn access_policy(operation: Operation) -> &'static str {
     }
 }
 
-fn recover(one: &str, vault: &VaultUrl, name: &str) -> String {
+/// What to type.
+fn command(one: &str, what: &str, vault: &VaultUrl, name: &str) -> String {
     let flag = if vault.is_managed_hsm() { "--hsm-name" } else { "--vault-name" };
-    format!("az keyvault {one} recover {flag} {} --name {name}", vault.name())
+    format!("az keyvault {one} {what} {flag} {} --name {name}", vault.name())
 }
 
 /// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
@@ -548,8 +552,8 @@ mod tests {
             (O::GetSecret, 403, "Forbidden", Some("ForbiddenByFirewall"), "canary", K::Forbidden, "firewall"),
             (O::GetSecret, 403, "Forbidden", Some("ForbiddenByConnection"), "canary", K::Forbidden, "private endpoint"),
             (O::UnwrapKey, 403, "Forbidden", Some("KeyOperationForbidden"), "canary", K::Forbidden, "--ops"),
-            (O::GetSecret, 403, "Forbidden", Some("SecretDisabled"), "canary", K::Disabled, "az keyvault secret set-attributes --enabled true"),
-            (O::UnwrapKey, 403, "Forbidden", Some("KeyDisabled"), "canary", K::Disabled, "az keyvault key set-attributes --enabled true"),
+            (O::GetSecret, 403, "Forbidden", Some("SecretDisabled"), "canary", K::Disabled, "az keyvault secret set-attributes --enabled true --vault-name team --name it"),
+            (O::UnwrapKey, 403, "Forbidden", Some("KeyDisabled"), "canary", K::Disabled, "az keyvault key set-attributes --enabled true --vault-name team --name it"),
             (O::GetSecret, 403, "Forbidden", Some("SecretNotYetValid"), "canary", K::Disabled, "--not-before"),
             (O::UnwrapKey, 404, "KeyNotFound", None, "canary", K::NotFound, recover_key),
             (O::GetSecret, 404, "SecretNotFound", None, "canary", K::NotFound, recover_secret),

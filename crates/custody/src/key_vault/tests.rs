@@ -690,3 +690,26 @@ async fn a_certificate_that_does_not_verify_is_untrusted_and_the_right_root_is_e
     assert_eq!(failure.kind(), FailureKind::Unavailable, "{failure}");
     assert!(failure.to_string().contains("status 503"), "{failure}");
 }
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_unavailable() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://127.0.0.1:{}", nobody.local_addr().unwrap().port());
+    drop(nobody);
+    let vault = KeyVault::new(Config { url, emulator: true, ..config() }, Arc::new(())).ok().unwrap();
+    let failure = vault.get_key(None).await.unwrap_err();
+    assert_eq!(failure.kind(), FailureKind::Unavailable);
+    assert!(failure.to_string().contains("cannot be reached"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_wait_for_the_same_token_each_gives_up_in_time() {
+    let setup = setup();
+    for _ in 0..20 {
+        setup.tokens.script(double::Scripted::Never);
+    }
+    let before = tokio::time::Instant::now();
+    let all = futures::future::join_all((0..20).map(|_| setup.vault.get_key(None))).await;
+    assert!(all.into_iter().all(|one| one.unwrap_err().kind() == FailureKind::Unavailable));
+    assert!(before.elapsed() <= Duration::from_secs(45), "{:?}", before.elapsed());
+}
