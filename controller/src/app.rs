@@ -1,20 +1,25 @@
 //! Wiring: what runs on every replica, what runs while we lead, and how it all stops.
 
+use crate::announce::announce;
 use crate::config::Config;
 use crate::duties::Duties;
 use crate::escrow::Escrow;
 use crate::events::Events;
+use crate::failure;
 use crate::http::{self, Served};
-use crate::keystore::KeyStore;
+use crate::keystore::{Held, KeyStore};
 use crate::leader::{Elector, Leadership};
 use crate::marker::MarkerKey;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::{Priority, Queue};
 use crate::reconcile::{Reconciler, SharedIndex};
+use crate::tell::Teller;
 use crate::watch::Watches;
 use jiff::Timestamp;
 use kube::Client;
+use privyseal_custody::custody::Failure;
+use privyseal_custody::key_secrets::Custodies;
 use privyseal_keys::PublisherKey;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,9 +33,11 @@ use tokio::task::JoinSet;
 pub(crate) async fn run(
     client: Client,
     config: Config,
+    custodies: Custodies,
+    metrics: Arc<Metrics>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
-    let replica = Arc::new(Replica::new(client, config));
+    let replica = Arc::new(Replica::new(client, config, custodies, metrics));
     let listeners =
         (bind(replica.config.listen_addr).await?, bind(replica.config.listen_metrics_addr).await?);
     let (mut elector, leadership) =
@@ -85,9 +92,9 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(client: Client, config: Config) -> Self {
-        let metrics = Arc::new(Metrics::new());
-        let store = KeyStore::new(client.clone(), &config.namespace, &config.keys.prefix, metrics.clone());
+    fn new(client: Client, config: Config, custodies: Custodies, metrics: Arc<Metrics>) -> Self {
+        let (namespace, prefix) = (&config.namespace, &config.keys.prefix);
+        let store = KeyStore::new(client.clone(), namespace, prefix, custodies, metrics.clone());
         Self {
             events: Events::new(client.clone(), &config.namespace, &config.identity),
             client,
@@ -180,8 +187,10 @@ impl Replica {
             metrics: self.metrics.clone(),
             now: Timestamp::now,
         };
+        let (telling, told) = watch::channel(None);
         let publisher_key = tokio::select! {
-            key = duties.publisher_key() => key,
+            key = duties.publisher_key(&telling) => key,
+            () = self.announce(told, leadership) => return,
             _ = stopped.wait_for(|stop| *stop) => return,
         };
         // Dropping the set at the end of a term aborts what still runs.
@@ -201,6 +210,37 @@ impl Replica {
         }
     }
 
+    /// Tells objects why they wait, as long as a vault does not give the publisher key.
+    async fn announce(&self, mut failures: watch::Receiver<Option<Failure>>, leadership: &Leadership) {
+        let teller = self.teller(leadership);
+        while !self.synced.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        loop {
+            let failure = failures.borrow_and_update().clone();
+            let announcing = async {
+                let Some(failure) = failure else { return std::future::pending().await };
+                let outcome = failure::of_vault(&failure, "the controller's own key is not to be had");
+                self.enqueue_all();
+                announce(&teller, &self.queue, &outcome).await;
+            };
+            tokio::select! {
+                () = announcing => {}
+                changed = failures.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn teller(&self, leadership: &Leadership) -> Teller {
+        Teller {
+            client: self.client.clone(),
+            index: self.index.clone(),
+            leadership: leadership.clone(),
+            events: self.events.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
     /// Waits for what a pass needs to be cheap: all objects, and the keys. A cluster that gets no key at all is not
     /// waited for for ever: its objects have to say so.
     async fn knows_enough(&self) {
@@ -210,7 +250,8 @@ impl Replica {
         let mut keys = self.store.subscribe();
         // The sender is ours, so this does not fail.
         let _ = keys.wait_for(|held| held.loaded).await;
-        let _ = tokio::time::timeout(FIRST_KEY, keys.wait_for(|held| !held.keyring.is_empty())).await;
+        let has_any = |held: &Held| !held.keyring.is_empty() || !held.waiting.is_empty();
+        let _ = tokio::time::timeout(FIRST_KEY, keys.wait_for(has_any)).await;
     }
 
     fn start_workers(
@@ -227,8 +268,7 @@ impl Replica {
             keys: self.store.subscribe(),
             marker_key: MarkerKey::of(publisher_key),
             policy: self.config.policy.clone(),
-            leadership: leadership.clone(),
-            events: self.events.clone(),
+            teller: self.teller(leadership),
             metrics: self.metrics.clone(),
             crypto: Arc::new(Semaphore::new(cores)),
         });

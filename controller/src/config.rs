@@ -1,5 +1,9 @@
 //! Flags as they are typed, and what they mean.
 
+mod key_vault;
+
+pub(crate) use key_vault::CustodyConfig;
+
 use crate::policy::Policy;
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
@@ -53,6 +57,8 @@ pub(crate) struct Args {
     /// Name of this replica in the Lease.
     #[arg(long, env = "POD_NAME")]
     identity: Option<String>,
+    #[command(flatten)]
+    key_vault: key_vault::KeyVaultArgs,
 }
 
 /// How much is logged.
@@ -82,6 +88,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct Config {
     /// New keys.
     pub keys: KeyConfig,
+    /// Where private halves are kept.
+    pub custody: CustodyConfig,
     /// What templates may ask for.
     pub policy: Policy,
     /// Objects in work at the same time.
@@ -124,7 +132,10 @@ pub(crate) struct LogConfig {
 
 impl Args {
     /// Reads the meaning. `default_namespace` is that of the ServiceAccount or kubeconfig.
-    pub(crate) fn into_config(self, default_namespace: &str) -> (Config, LogConfig) {
+    ///
+    /// # Errors
+    /// If flags do not go together, or a file that they name cannot be read.
+    pub(crate) fn into_config(self, default_namespace: &str) -> Result<(Config, LogConfig), String> {
         // Destructured whole: a new flag must be given a meaning here, or this does not compile.
         let Self {
             key_prefix,
@@ -141,6 +152,7 @@ impl Args {
             log_format,
             namespace,
             identity,
+            key_vault,
         } = self;
         let namespace = namespace.unwrap_or_else(|| default_namespace.to_owned());
         let policy = Policy {
@@ -157,6 +169,7 @@ impl Args {
                 common_name: my_cn,
                 escrow_recipients,
             },
+            custody: key_vault.into_config()?,
             policy,
             workers: usize::from(workers),
             listen_addr,
@@ -164,7 +177,7 @@ impl Args {
             namespace,
             identity: identity.unwrap_or_else(default_identity),
         };
-        (config, LogConfig { level: log_level, format: log_format })
+        Ok((config, LogConfig { level: log_level, format: log_format }))
     }
 
     /// How to log; known before anything else is.
@@ -229,7 +242,7 @@ mod tests {
     #[test]
     fn defaults_are_the_peers() {
         let args = Args::parse_from(["privyseal-controller"]);
-        let (config, _) = args.into_config("privyseal");
+        let (config, _) = args.into_config("privyseal").unwrap();
         assert_eq!(config.keys.renew_period, Some(SignedDuration::from_hours(720)));
         assert_eq!(config.keys.ttl, SignedDuration::from_hours(87_600));
         assert_eq!(config.keys.size, KeySize::Rsa4096);
@@ -260,8 +273,8 @@ mod tests {
             "--escrow-recipient={0},{0}",
             privyseal_custody::backup::Identity::generate().recipient()
         );
-        assert_eq!(parse(&two).unwrap().into_config("x").0.keys.escrow_recipients.len(), 2);
+        assert_eq!(parse(&two).unwrap().into_config("x").unwrap().0.keys.escrow_recipients.len(), 2);
         let args = parse("--key-renew-period=0").unwrap();
-        assert_eq!(args.into_config("x").0.keys.renew_period, None);
+        assert_eq!(args.into_config("x").unwrap().0.keys.renew_period, None);
     }
 }

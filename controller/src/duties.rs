@@ -13,13 +13,17 @@ use crate::publish::{Publication, Published, Publisher};
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::MakerMark;
-use privyseal_custody::cluster::CustodyError;
+use privyseal_custody::custody::Failure;
+use privyseal_custody::key_secrets::{Adopted, CustodyError, PUBLISHER_SECRET};
 use privyseal_envelope::Fingerprint;
+use privyseal_envelope::rsa::OpeningKey;
 use privyseal_keys::renewal::Renewal;
 use privyseal_keys::{Certificate, KeyPair, PublisherKey, PublisherPublicKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The leader's duties.
 pub(crate) struct Duties {
@@ -52,6 +56,12 @@ struct Told {
     escrow: Option<String>,
     /// Backups in a row that were not stored.
     escrow_failures: u32,
+    /// When the vault was looked at last.
+    polled: Option<Instant>,
+    /// Why that failed.
+    vault: Option<Failure>,
+    /// Whether all private halves were where they should be, when that was looked at last.
+    is_settled: bool,
 }
 
 /// A key is not made, or not used yet.
@@ -62,45 +72,83 @@ enum NotMade {
         secret: String,
         reason: String,
     },
+    /// Its vault does not take it.
+    Vault(Failure),
     /// Anything else.
     Other(String),
 }
 
 impl From<CustodyError> for NotMade {
     fn from(error: CustodyError) -> Self {
-        Self::Other(custody_error(&error))
+        match error {
+            CustodyError::Vault { failure, .. } => Self::Vault(failure),
+            other => Self::Other(custody_error(&other)),
+        }
     }
 }
 
+/// Whether somebody else was faster.
+fn is_already_there(error: &CustodyError) -> bool {
+    matches!(error, CustodyError::Api(error) if error.status().is_some_and(|status| status.code == 409))
+}
+
 impl Duties {
-    /// The publisher key: read, or made if there is none. Tries until it has one.
-    pub(crate) async fn publisher_key(&self) -> Arc<PublisherKey> {
+    /// The publisher key: read, or made if there is none. Tries until it has one; `failures` hears why a vault does not
+    /// give it.
+    pub(crate) async fn publisher_key(&self, failures: &watch::Sender<Option<Failure>>) -> Arc<PublisherKey> {
         loop {
-            match self.find_or_make_publisher_key().await {
-                Ok(key) => return Arc::new(key),
-                Err(error) => tracing::error!(error = %custody_error(&error), "no publisher key yet"),
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
+            let wait = match self.find_or_make_publisher_key().await {
+                Ok(key) => return key,
+                Err(error) => {
+                    tracing::error!(error = %custody_error(&error), "no publisher key yet");
+                    if let CustodyError::Vault { failure, .. } = error {
+                        failures.send_if_modified(|told| {
+                            let is_news = told.as_ref() != Some(&failure);
+                            *told = Some(failure);
+                            is_news
+                        });
+                        // Custody remembers when the vault is to be asked again.
+                        LOOK_WHETHER_DUE
+                    } else {
+                        TRY_AGAIN
+                    }
+                }
+            };
+            tokio::time::sleep(wait).await;
         }
     }
 
-    async fn find_or_make_publisher_key(&self) -> Result<PublisherKey, CustodyError> {
-        let custody = self.store.custody();
+    async fn find_or_make_publisher_key(&self) -> Result<Arc<PublisherKey>, CustodyError> {
+        let custody = self.store.key_secrets();
         if let Some(key) = custody.publisher().await? {
             return Ok(key);
         }
-        let key = PublisherKey::generate()
-            .map_err(|error| CustodyError::Publisher { reason: error.to_string() })?;
-        match custody.create_publisher(&key).await {
-            Ok(()) => tracing::info!(fingerprint = %key.public_key().fingerprint(), "publisher key made"),
-            // Another replica was faster: its key counts.
-            Err(CustodyError::Api(error)) if error.status().is_some_and(|status| status.code == 409) => {}
+        match custody.adopt_publisher().await {
+            Ok(Some(public)) => {
+                tracing::info!(fingerprint = %public.fingerprint(), "the publisher key that the vault holds is taken over");
+            }
+            Ok(None) => self.make_publisher_key().await?,
+            Err(error) if is_already_there(&error) => {}
             Err(error) => return Err(error),
         }
         custody
             .publisher()
             .await?
             .ok_or_else(|| CustodyError::Publisher { reason: "it is gone again".into() })
+    }
+
+    async fn make_publisher_key(&self) -> Result<(), CustodyError> {
+        let key = PublisherKey::generate()
+            .map_err(|error| CustodyError::Publisher { reason: error.to_string() })?;
+        match self.store.key_secrets().create_publisher(&key).await {
+            Ok(()) => {
+                tracing::info!(fingerprint = %key.public_key().fingerprint(), "publisher key made");
+                Ok(())
+            }
+            // Another replica was faster: its key counts.
+            Err(error) if is_already_there(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs as long as we lead with this publisher key: renews by age, and keeps the published list right. Ends if
@@ -143,8 +191,8 @@ impl Duties {
                 );
                 return false;
             }
-            // The pass that follows asks the same API server, and tells.
-            Err(CustodyError::Api(_)) => return false,
+            // The pass that follows asks the same API server and vault, and tells.
+            Err(CustodyError::Api(_) | CustodyError::Vault { .. }) => return false,
             Err(error) => {
                 tracing::warn!(error = %custody_error(&error), "the publisher key cannot be read again");
                 return false;
@@ -164,6 +212,8 @@ impl Duties {
     /// One look at everything; says when the next is due.
     async fn pass(&self, publisher_key: &PublisherKey, told: &mut Told) -> Result<Duration, String> {
         let publisher = publisher_key.public_key();
+        // Before anything is decided: a key that is in the vault already is not made once more.
+        let adopted = self.adopt(told).await;
         let mut held = self.store.reload().await.map_err(|error| custody_error(&error))?;
         // What cannot be read hinders no renewal.
         let published = self.publisher.read(&publisher).await;
@@ -174,14 +224,23 @@ impl Duties {
         let mut next = held.renewal(self.keys.renew_period, now);
         let mut try_again = TRY_AGAIN;
         if next == Renewal::Now {
-            match self.make_key(publisher_key, &held, now, told).await {
+            let made = match adopted {
+                Ok(()) => self.make_key(publisher_key, &held, now, told).await,
+                Err(failure) => Err(NotMade::Vault(failure)),
+            };
+            match made {
                 Ok(()) => {
                     held = self.store.reload().await.map_err(|error| custody_error(&error))?;
                     next = held.renewal(self.keys.renew_period, (self.now)());
                 }
                 // The old key goes on sealing, and everything else is done as ever.
                 Err(NotMade::Escrow { secret, reason }) => {
-                    try_again = self.tell_of_escrow(&secret, reason, told).await;
+                    let note = format!("the new key is not used, since its backup is not stored: {reason}");
+                    try_again = self.tell_of_escrow(&secret, note, None, told).await;
+                }
+                Err(NotMade::Vault(failure)) => {
+                    let note = format!("no new key is made, since its vault does not take it: {failure}");
+                    try_again = self.tell_of_escrow(PUBLISHER_SECRET, note, failure.wait(), told).await;
                 }
                 Err(NotMade::Other(reason)) => return Err(reason),
             }
@@ -190,6 +249,7 @@ impl Duties {
             (told.escrow, told.escrow_failures) = (None, 0);
             self.metrics.escrow_pending.set(0);
         }
+        self.settle(told).await;
         if !self.leadership.is_held() {
             return Err("the Lease is no longer held".into());
         }
@@ -197,11 +257,93 @@ impl Duties {
         let publication = Publication::of(&held, &publisher, &published, (self.now)());
         self.tell_of_stranger(&published, &publication, &mut told.foreign).await;
         self.publisher.write(publisher_key, &published, &publication, (self.now)()).await?;
+        let look_again = self.store.poll_interval().unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
         Ok(match next {
-            Renewal::At(at) => from_until((self.now)(), at).min(LOOK_AGAIN),
+            Renewal::At(at) => from_until((self.now)(), at).min(look_again),
             Renewal::Now => try_again,
-            Renewal::Never => LOOK_AGAIN,
+            Renewal::Never => look_again,
         })
+    }
+
+    /// Makes Secrets of keys that the vault holds and nobody here knows. That they are not ours, as keys that people bring
+    /// are not, is told of the one that seals, as ever.
+    async fn adopt(&self, told: &mut Told) -> Result<(), Failure> {
+        if !self.is_poll_due(told) {
+            return told.vault.clone().map_or(Ok(()), Err);
+        }
+        let KeyConfig { ttl, common_name, .. } = &self.keys;
+        let now = (self.now)();
+        let certify = |key: &OpeningKey| Certificate::issue(key, common_name, now, *ttl).ok();
+        let adopted = self.store.key_secrets().adopt(certify).await;
+        told.vault = None;
+        match adopted {
+            Ok(adopted) => {
+                for Adopted { secret, fingerprint } in adopted {
+                    tracing::info!(secret, %fingerprint, "a key that the vault holds is taken over");
+                }
+                Ok(())
+            }
+            Err(CustodyError::Vault { failure, .. }) => {
+                tracing::warn!(reason = failure.kind().as_str(), "the vault cannot be looked at: {failure}");
+                told.vault = Some(failure.clone());
+                Err(failure)
+            }
+            Err(error) => {
+                tracing::warn!(error = %custody_error(&error), "the vault's keys are not looked at");
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves private halves to where they should be, one by one. What is left is told, and tried again at the next look.
+    async fn settle(&self, told: &mut Told) {
+        if std::mem::replace(&mut told.is_settled, true) {
+            return;
+        }
+        let key_secrets = self.store.key_secrets();
+        let unsettled = async {
+            if self.leadership.is_held() && key_secrets.settle_publisher().await? {
+                tracing::info!("the publisher key is where it should be now");
+            }
+            key_secrets.unsettled().await
+        };
+        let unsettled = match unsettled.await {
+            Ok(unsettled) => unsettled,
+            Err(error) => {
+                tracing::warn!(error = %custody_error(&error), "where keys are kept is not looked at");
+                return told.is_settled = false;
+            }
+        };
+        for key in unsettled {
+            if !self.leadership.is_held() {
+                return;
+            }
+            let secret = key.name().to_owned();
+            match key_secrets.settle(key, (self.now)()).await {
+                Ok(()) => {
+                    let keeping = key_secrets.custodies().keeping();
+                    tracing::info!(secret, custody = keeping.as_str(), "a key was moved to its custody");
+                }
+                Err(error) => {
+                    tracing::warn!(secret, error = %custody_error(&error), "a key was not moved to its custody");
+                    told.is_settled = false;
+                }
+            }
+        }
+    }
+
+    /// Whether the vault is to be looked at again: at each poll, and no more often than that. Passes are as frequent as
+    /// changes, and every look is a call.
+    fn is_poll_due(&self, told: &mut Told) -> bool {
+        let Some(interval) = self.store.poll_interval() else { return false };
+        let now = Instant::now();
+        let is_due = told.polled.is_none_or(|polled| polled + interval <= now)
+            || told.vault.as_ref().is_some_and(|failure| failure.kind().heals());
+        if is_due {
+            told.polled = Some(now);
+            told.is_settled = false;
+        }
+        is_due
     }
 
     /// Makes a key and puts it into use; with escrow, once its backup is stored. A key that an earlier leader began goes on
@@ -217,7 +359,7 @@ impl Duties {
         told: &mut Told,
     ) -> Result<(), NotMade> {
         self.must_lead()?;
-        let custody = self.store.custody();
+        let custody = self.store.key_secrets();
         let (begun, strangers) = choose(
             bounded(custody.pending()).await?,
             &publisher_key.public_key(),
@@ -240,12 +382,13 @@ impl Duties {
             None => {
                 let (pair, mark) = self.generate(publisher_key, now).await?;
                 if !self.escrow.is_asked() {
-                    let name = bounded(custody.create(&pair, &mark)).await?;
+                    let fingerprint = pair.fingerprint();
+                    let name = bounded(custody.create(pair, mark)).await?;
                     self.metrics.keys_made.inc();
-                    tracing::info!(secret = name, fingerprint = %pair.fingerprint(), "sealing key made");
+                    tracing::info!(secret = name, %fingerprint, "sealing key made");
                     return Ok(());
                 }
-                let key = bounded(custody.create_pending(&pair, &mark)).await?;
+                let key = bounded(custody.create_pending(pair, mark)).await?;
                 self.metrics.keys_made.inc();
                 tracing::info!(secret = key.name(), fingerprint = %key.fingerprint(), "key made, not used yet");
                 key
@@ -287,21 +430,23 @@ impl Duties {
         }
     }
 
-    /// Event, metric and log of a key that waits for its backup; says when to try again.
-    async fn tell_of_escrow(&self, secret: &str, reason: String, told: &mut Told) -> Duration {
+    /// Event, metric and log of a key that is not made or not used, since it would be in one place only; says when to try
+    /// again.
+    async fn tell_of_escrow(
+        &self,
+        secret: &str,
+        note: String,
+        asked: Option<Duration>,
+        told: &mut Told,
+    ) -> Duration {
         self.metrics.escrow_failures.inc();
+        self.metrics.escrow_pending.set(1);
         told.escrow_failures = told.escrow_failures.saturating_add(1);
-        let wait = back_off(told.escrow_failures);
-        tracing::error!(
-            secret,
-            reason,
-            seconds = wait.as_secs(),
-            "the new key is not used, since its backup is not stored; it is tried again"
-        );
-        if told.escrow.as_ref() != Some(&reason) {
-            let note = format!("the new key is not used, since its backup is not stored: {reason}");
+        let wait = back_off(told.escrow_failures).max(asked.unwrap_or_default());
+        tracing::error!(secret, seconds = wait.as_secs(), "{note}; it is tried again");
+        if told.escrow.as_ref() != Some(&note) {
             self.events.escrow_failed(secret, &note).await;
-            told.escrow = Some(reason);
+            told.escrow = Some(note);
         }
         wait
     }
@@ -341,6 +486,8 @@ fn from_until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(wait).unwrap_or(LOOK_AGAIN)
 }
 
+/// How often to look whether a vault may be asked again for the publisher key.
+const LOOK_WHETHER_DUE: Duration = Duration::from_millis(500);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// A clock that jumped, or a watch that slept, delays nothing by more than this.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);

@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use privyseal_custody::backup::Recipient;
-use privyseal_custody::cluster::PendingKey;
 use privyseal_custody::escrow::{holds, name, text, to_config_map};
+use privyseal_custody::key_secrets::PendingKey;
 use privyseal_keys::{PublisherKey, PublisherPublicKey};
 use std::time::Duration;
 

@@ -7,6 +7,8 @@ use crate::api;
 use crate::outcome::{Outcome, Reason, shown, shown_list};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_custody::ApiError;
+use privyseal_custody::custody::Failure;
+use privyseal_custody::key_secrets::Waiting;
 use privyseal_manifest::names;
 use privyseal_seal::{IntoSecretError, ItemError, ItemFailure, OpenError};
 
@@ -21,6 +23,30 @@ pub(crate) fn of_open(error: &OpenError, object: &ObjectMeta) -> Outcome {
         // Names that Kubernetes itself would not take.
         other => Outcome::failed(Reason::Malformed, other.to_string()),
     }
+}
+
+/// An object that may need one of the keys that are waited for; none if there are none.
+///
+/// If one of them may come by itself, the object waits; otherwise somebody has to act.
+pub(crate) fn of_waiting(waiting: &[Waiting]) -> Option<Outcome> {
+    let heals = |key: &&Waiting| key.failure.kind().heals();
+    let first = waiting.iter().find(heals).or_else(|| waiting.first())?;
+    let alike = waiting.iter().filter(|key| key.failure.kind().heals() == heals(&first));
+    let names = shown_list(alike.map(|key| key.secret.as_str()));
+    Some(of_vault(&first.failure, &format!("the opening key of {names} is not to be had")))
+}
+
+/// What its vault does not give now.
+pub(crate) fn of_vault(failure: &Failure, what: &str) -> Outcome {
+    let (reason, next) = if failure.kind().heals() {
+        (Reason::KeyVaultUnavailable, "it is asked again; the Secret stays as it is")
+    } else {
+        (
+            Reason::KeyVaultRefuses,
+            "somebody has to act; it is tested again at each poll, and the Secret stays as it is",
+        )
+    };
+    Outcome::failed(reason, format!("{what}: {failure} ({next})"))
 }
 
 fn of_items(failures: &[ItemError], object: &ObjectMeta) -> Outcome {

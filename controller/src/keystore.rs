@@ -1,6 +1,8 @@
 //! The opening keys in memory: loaded at start, and again whenever a key Secret appears, changes or goes.
 //!
-//! Every replica holds them. A key that cannot be read is left out and told; the others go on. That a key is compromised
+//! Every replica holds them. A key that cannot be read is left out and told; the others go on. One that its vault does not
+//! give now is waited for: it is asked for again by this module alone, however many objects need it, and everybody is
+//! told when that changes. That a key is compromised
 //! every replica reads from its Secret; the leader reads the list too that it signed before, so that a mark which is
 //! taken off again changes nothing.
 
@@ -14,21 +16,25 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use privyseal_custody::MakerMark;
-use privyseal_custody::cluster::{ClusterCustody, CustodyError, LeftOut, Loaded, PUBLISHER_SECRET};
+use privyseal_custody::custody::Kind;
+use privyseal_custody::key_secrets::{
+    Custodies, CustodyError, KeySecrets, LeftOut, Loaded, PUBLISHER_SECRET, Waiting,
+};
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::renewal::{self, Renewal};
 use privyseal_keys::{Certificate, Keyring, KeyringEntry, PublisherKey, PublisherPublicKey};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What is held at one moment.
 #[derive(Clone, Default)]
 pub(crate) struct Held {
     /// The keyring.
     pub keyring: Arc<Keyring>,
-    /// The key ids in it.
+    /// The key ids in it, and those of keys that are waited for: what they opened stays as it is.
     key_ids: Arc<BTreeSet<KeyId>>,
     /// What key Secrets say of their maker.
     maker_marks: Arc<Vec<MakerMark>>,
@@ -36,6 +42,10 @@ pub(crate) struct Held {
     revoked: Arc<BTreeSet<Fingerprint>>,
     /// Keys whose successor is asked for.
     rotation_asked: Arc<BTreeSet<Fingerprint>>,
+    /// Keys that nobody may go on sealing to where a vault keeps keys: their private half lies in the cluster, or did.
+    exposed: Arc<BTreeSet<Fingerprint>>,
+    /// Keys that their vault does not give now.
+    pub waiting: Arc<Vec<Waiting>>,
     /// Secrets that say they are keys and are none.
     pub left_out: Arc<Vec<LeftOut>>,
     /// Whether the key Secrets were read at all.
@@ -43,15 +53,20 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn new(loaded: Loaded) -> Self {
+    fn new(loaded: Loaded, keeping: Kind) -> Self {
+        let exposed = if keeping == Kind::Cluster { BTreeSet::new() } else { loaded.in_clear };
         let keyring = Keyring::new(loaded.entries);
-        let key_ids = keyring.entries().iter().map(|entry| entry.fingerprint().key_id()).collect();
+        let in_ring = keyring.entries().iter().map(KeyringEntry::fingerprint);
+        let awaited = loaded.waiting.iter().map(|key| key.certificate.fingerprint());
+        let key_ids = in_ring.chain(awaited).map(|fingerprint| fingerprint.key_id()).collect();
         Self {
             keyring: Arc::new(keyring),
             key_ids: Arc::new(key_ids),
             maker_marks: Arc::new(loaded.maker_marks),
             revoked: Arc::new(loaded.compromised),
             rotation_asked: Arc::new(loaded.rotation_asked),
+            exposed: Arc::new(exposed),
+            waiting: Arc::new(loaded.waiting),
             left_out: Arc::new(loaded.left_out),
             loaded: true,
         }
@@ -74,10 +89,24 @@ impl Held {
             || self.maker_marks != before.maker_marks
             || self.revoked != before.revoked
             || self.rotation_asked != before.rotation_asked
+            || self.exposed != before.exposed
+            || self.waiting != before.waiting
             || self.left_out != before.left_out
     }
 
-    /// Whether a key is in the ring.
+    /// A name for what can be opened and what is waited for: what did not open is tried again when it changes.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let ring = self.keyring.fingerprint();
+        if self.waiting.is_empty() {
+            return ring;
+        }
+        let waiting = self.waiting.iter().map(|key| format!("{} {}", key.secret, key.failure));
+        Fingerprint::of(
+            std::iter::once(ring.to_string()).chain(waiting).collect::<Vec<_>>().join("\n").as_bytes(),
+        )
+    }
+
+    /// Whether a key is in the ring, or waited for.
     pub(crate) fn holds(&self, key: KeyId) -> bool {
         self.key_ids.contains(&key)
     }
@@ -107,15 +136,36 @@ impl Held {
     ///
     /// One whose successor is asked for is replaced as soon as the successor's second is a later one, certificates being
     /// dated to the second: so the new key is the newest for certain, and seals, and the mark that stays on the old one
-    /// asks for nothing any more.
+    /// asks for nothing any more. The same goes for one whose private half lies in the cluster, or once did, where a vault
+    /// keeps keys.
+    ///
+    /// A key that its vault will give again counts as one that is there: a vault that is down makes no second key.
     pub(crate) fn renewal(&self, period: Option<SignedDuration>, now: Timestamp) -> Renewal {
         let newest = self.keyring.sealing_at(now).map(Certificate::not_before);
         let sealing = self.sealing_at(now).next().and_then(KeyringEntry::certificate);
+        let awaited = self.awaited_at(now).max_by_key(|certificate| certificate.not_before());
+        let sealing = match (sealing, awaited) {
+            (Some(sealing), Some(awaited)) if awaited.not_before() > sealing.not_before() => Some(awaited),
+            (None, awaited) => awaited,
+            (sealing, _) => sealing,
+        };
         let since = sealing.map(Certificate::not_before).filter(|since| Some(*since) >= newest);
-        let is_asked =
-            sealing.is_some_and(|certificate| self.rotation_asked.contains(&certificate.fingerprint()));
+        let is_asked = sealing.is_some_and(|certificate| {
+            let fingerprint = certificate.fingerprint();
+            self.rotation_asked.contains(&fingerprint) || self.exposed.contains(&fingerprint)
+        });
         let period = if is_asked { Some(SignedDuration::from_secs(1)) } else { period };
         renewal::decide(since, period, now)
+    }
+
+    /// Certificates that would seal at `now`, of keys that their vault will give again.
+    fn awaited_at(&self, now: Timestamp) -> impl Iterator<Item = &Certificate> {
+        let heals = self.waiting.iter().filter(|key| key.failure.kind().heals());
+        heals.map(|key| &key.certificate).filter(move |certificate| {
+            certificate.not_before() <= now
+                && certificate.usable_at(now).is_ok()
+                && !self.revoked.contains(&certificate.fingerprint())
+        })
     }
 
     /// Whether a leader that had this publisher key made that key.
@@ -128,16 +178,30 @@ impl Held {
 pub(crate) struct KeyStore {
     client: Client,
     namespace: String,
-    custody: ClusterCustody,
+    key_secrets: KeySecrets,
+    /// When keys that are waited for are to be asked for again.
+    again: Mutex<Option<Instant>>,
     metrics: Arc<Metrics>,
     held: watch::Sender<Held>,
 }
 
 impl KeyStore {
     /// For one namespace.
-    pub(crate) fn new(client: Client, namespace: &str, prefix: &str, metrics: Arc<Metrics>) -> Self {
-        let custody = ClusterCustody::new(client.clone(), namespace, prefix);
-        Self { client, namespace: namespace.to_owned(), custody, metrics, held: watch::Sender::default() }
+    pub(crate) fn new(
+        client: Client,
+        namespace: &str,
+        prefix: &str,
+        custodies: Custodies,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            key_secrets: KeySecrets::new(client.clone(), namespace, prefix, custodies),
+            client,
+            namespace: namespace.to_owned(),
+            again: Mutex::default(),
+            metrics,
+            held: watch::Sender::default(),
+        }
     }
 
     /// Follows the keys.
@@ -146,24 +210,41 @@ impl KeyStore {
     }
 
     /// Where keys live.
-    pub(crate) fn custody(&self) -> &ClusterCustody {
-        &self.custody
+    pub(crate) fn key_secrets(&self) -> &KeySecrets {
+        &self.key_secrets
+    }
+
+    /// How often a vault is looked at; none without one.
+    pub(crate) fn poll_interval(&self) -> Option<Duration> {
+        self.key_secrets.custodies().poll_interval()
     }
 
     /// Reads the publisher key now.
-    pub(crate) async fn publisher(&self) -> Result<Option<PublisherKey>, CustodyError> {
-        bounded(self.custody.publisher()).await
+    pub(crate) async fn publisher(&self) -> Result<Option<Arc<PublisherKey>>, CustodyError> {
+        bounded(self.key_secrets.publisher()).await
     }
 
     /// Reads the key Secrets now. The keys held stay as they were if that fails.
     pub(crate) async fn reload(&self) -> Result<Held, CustodyError> {
-        let loaded = Held::new(bounded(self.custody.load()).await?);
+        let loaded = bounded(self.key_secrets.load()).await?;
+        *self.again.lock().unwrap_or_else(PoisonError::into_inner) = loaded.again;
+        let loaded = Held::new(loaded, self.key_secrets.custodies().keeping());
         let before = self.held.borrow().clone();
         if *before.left_out != *loaded.left_out {
             for LeftOut { name, reason } in loaded.left_out.iter() {
                 tracing::error!(secret = %crate::outcome::shown(name), reason, "a key Secret is not usable and left out");
             }
         }
+        if *before.waiting != *loaded.waiting {
+            for Waiting { secret, failure, .. } in loaded.waiting.iter() {
+                tracing::warn!(
+                    secret = %crate::outcome::shown(secret),
+                    reason = failure.kind().as_str(),
+                    "a key is waited for: {failure}"
+                );
+            }
+        }
+        self.metrics.keys_waiting.set(i64::try_from(loaded.waiting.len()).unwrap_or(i64::MAX));
         self.metrics.keys_left_out.set(i64::try_from(loaded.left_out.len()).unwrap_or(i64::MAX));
         self.metrics.keys_held.set(i64::try_from(loaded.keyring.entries().len()).unwrap_or(i64::MAX));
         if !before.loaded || before.keyring.fingerprint() != loaded.keyring.fingerprint() {
@@ -198,10 +279,20 @@ impl KeyStore {
         changes(watcher(api, config).default_backoff(), "publisher key")
     }
 
-    /// Runs for ever: watches the metadata of key Secrets and loads them again on each change.
+    /// When keys that a vault did not give are to be asked for again; never if there are none.
+    async fn again(&self) {
+        let again = *self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        match again {
+            Some(again) => tokio::time::sleep_until(again).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Runs for ever: watches the metadata of key Secrets and loads them again on each change, and when a vault that did
+    /// not give a key is to be asked again.
     pub(crate) async fn run(&self) {
         let api = Api::<PartialObjectMeta<Secret>>::namespaced(self.client.clone(), &self.namespace);
-        let config = watcher::Config::default().labels(ClusterCustody::selector());
+        let config = watcher::Config::default().labels(KeySecrets::selector());
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut stale = false;
         loop {
@@ -215,6 +306,7 @@ impl KeyStore {
                     }
                     None => return,
                 },
+                () = self.again(), if !stale => stale = true,
                 // Several changes at once are one reload; a failed one is tried again.
                 () = tokio::time::sleep(SETTLE), if stale => match self.reload().await {
                     Ok(_) => stale = false,
@@ -225,14 +317,15 @@ impl KeyStore {
     }
 }
 
-/// Bounds what custody asks of the API server.
+/// Bounds what custody asks of the API server and of a vault. A vault bounds its own calls; what it gave before the end is
+/// not asked for again.
 pub(crate) async fn bounded<T>(
     request: impl Future<Output = Result<T, CustodyError>>,
 ) -> Result<T, CustodyError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(result) => result,
         Err(_) => {
-            let silent = kube::Error::Service("the API server does not answer".into());
+            let silent = kube::Error::Service("no answer in time".into());
             Err(CustodyError::Api(silent.into()))
         }
     }
@@ -257,7 +350,7 @@ pub(crate) fn watch_error(error: &watcher::Error) -> String {
     }
 }
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
@@ -276,7 +369,7 @@ impl Held {
             }
             loaded.entries.push(KeyringEntry::from_pair(*name, pair));
         }
-        Self::new(loaded)
+        Self::new(loaded, Kind::Cluster)
     }
 
     /// The same keys, a successor asked for of these.

@@ -2,10 +2,11 @@
 //! Secrets made of them as the SealedSecrets ask.
 //!
 //! Where to start reading: `app` wires everything; `reconcile` is one pass over one object, and what it decides is
-//! pure: `plan`, `policy`, `failure`, `status`, `marker`. `index` is what is known without asking, fed by `watch`;
+//! pure: `plan`, `policy`, `failure`, `status`, `marker`; `tell` writes it. `index` is what is known without asking, fed by `watch`;
 //! `queue` says what is next. `leader` elects who writes, `duties` is what the leader does beside opening, and
 //! `keystore` holds the keys.
 
+mod announce;
 mod api;
 mod app;
 mod config;
@@ -27,10 +28,13 @@ mod publish;
 mod queue;
 mod reconcile;
 mod status;
+mod tell;
+mod vault;
 mod watch;
 
 use clap::Parser as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -57,7 +61,7 @@ fn start(args: config::Args) -> Result<(), String> {
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     runtime.block_on(async {
         let kube_config = kube::Config::infer().await.map_err(|_| NO_CLUSTER.to_owned())?;
-        let (config, _) = args.into_config(&kube_config.default_namespace);
+        let (config, _) = args.into_config(&kube_config.default_namespace)?;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             namespace = config.namespace,
@@ -65,7 +69,9 @@ fn start(args: config::Args) -> Result<(), String> {
             "privyseal-controller"
         );
         let client = api::client(kube_config).map_err(|error| api::brief(&error))?;
-        app::run(client, config, stop_signal()).await.map_err(|error| error.to_string())
+        let metrics = Arc::new(metrics::Metrics::new());
+        let custodies = vault::custodies(&config.custody, &metrics).map_err(|error| error.to_string())?;
+        app::run(client, config, custodies, metrics, stop_signal()).await.map_err(|error| error.to_string())
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::outcome::Reason;
 use axum::http::StatusCode;
+use privyseal_custody::key_vault::{Answer, Operation};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,6 +35,8 @@ pub(crate) struct Metrics {
     pub keys_held: Gauge,
     /// Secrets that say they are keys and are none.
     pub keys_left_out: Gauge,
+    /// Keys that their vault does not give now.
+    pub keys_waiting: Gauge,
     /// Keys made by this process.
     pub keys_made: Counter,
     /// Keys that began to seal and that no leader of ours made.
@@ -52,6 +55,12 @@ pub(crate) struct Metrics {
     pub escrow_failures: Counter,
     /// Whether a new key waits for its backup to be stored.
     pub escrow_pending: Gauge,
+    /// Calls of the Key Vault, and for tokens, by operation and answer.
+    key_vault_calls: Family<[(&'static str, &'static str); 2], Counter>,
+    /// Calls that the vault refused as too many, or that were not made since they would be.
+    key_vault_throttled: Counter,
+    /// Calls that the budget allows now.
+    pub key_vault_budget_left: Gauge,
     /// Answers on the public port by route and status code.
     answers: Family<[(&'static str, &'static str); 2], Counter>,
 }
@@ -96,6 +105,7 @@ impl Metrics {
             queue: registered(of, "queue", "SealedSecrets that wait for a pass"),
             keys_held: registered(of, "keys_held", "Opening keys in memory"),
             keys_left_out: registered(of, "keys_left_out", "Key Secrets that are not usable"),
+            keys_waiting: registered(of, "keys_waiting", "Keys that their vault does not give now"),
             keys_made: registered(of, "keys_made", "Sealing keys made by this process"),
             foreign_keys: registered(of, "foreign_keys", "Keys that began to seal and that no leader made"),
             sealing_key_foreign: registered(
@@ -117,6 +127,17 @@ impl Metrics {
                 "escrow_pending",
                 "Whether a new key waits for its backup to be stored",
             ),
+            key_vault_calls: registered(of, "key_vault_calls", "Calls of the Key Vault and for its tokens"),
+            key_vault_throttled: registered(
+                of,
+                "key_vault_throttled",
+                "Calls that were too many for the Key Vault",
+            ),
+            key_vault_budget_left: registered(
+                of,
+                "key_vault_budget_left",
+                "Key Vault calls that the budget allows now",
+            ),
             answers: registered(of, "http_answers", "Answers on the public port"),
             registry,
         }
@@ -134,6 +155,15 @@ impl Metrics {
             SecretWrite::Replace => "replace",
         };
         self.secret_writes.get_or_create(&[("verb", verb)]).inc();
+    }
+
+    /// Counts a call of the Key Vault.
+    pub(crate) fn vault_called(&self, operation: Operation, answer: Answer) {
+        let labels = [("operation", operation.as_str()), ("answer", answer.as_str())];
+        self.key_vault_calls.get_or_create(&labels).inc();
+        if matches!(answer, Answer::Throttled | Answer::Held) {
+            self.key_vault_throttled.inc();
+        }
     }
 
     /// Counts an answer.

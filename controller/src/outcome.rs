@@ -61,6 +61,10 @@ reasons! {
     TargetBeingCollected: Retry,
     /// There is no opening key.
     NoKeys: Retry,
+    /// A key that it may need is waited for: its vault does not answer, or refuses for now.
+    KeyVaultUnavailable: Retry,
+    /// A key that it may need is not to be had from its vault until somebody acts.
+    KeyVaultRefuses: Stalled,
     /// The API server forbids what is needed.
     Forbidden: Retry,
     /// The API server did not do what was asked, and may do so later.

@@ -1,7 +1,7 @@
 //! What no template may ask for: `create sealedsecrets` means write access to Secrets of that namespace, and no more.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use privyseal_custody::cluster::PUBLISHER_SECRET;
+use privyseal_custody::key_secrets::PUBLISHER_SECRET;
 use privyseal_manifest::{Secret, names};
 
 /// Types whose Secrets another controller fills or turns into an identity.

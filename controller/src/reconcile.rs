@@ -8,21 +8,18 @@
 //! ```
 
 use crate::api::{self, bounded};
-use crate::events::Events;
-use crate::index::{Index, Written};
+use crate::index::Index;
 use crate::keystore::Held;
-use crate::leader::Leadership;
 use crate::marker::{Input, MarkerKey, SecretVersion};
 use crate::metrics::{Metrics, SecretWrite};
 use crate::outcome::{Class, Outcome, Proof, Reason};
 use crate::plan::{FIELD_MANAGER, Owner, Plan, plan};
 use crate::policy::Policy;
 use crate::queue::{Key, Next};
+use crate::tell::{Stop, Teller};
 use crate::{failure, status};
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
-use kube::{Api, Client, Resource as _};
+use kube::{Api, Client};
 use privyseal_custody::{ApiError, SecretApi};
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_manifest::{MAX_DATA_BYTES, SealedSecret, SealedSecretStatus, Secret};
@@ -54,22 +51,12 @@ pub(crate) struct Reconciler {
     pub marker_key: MarkerKey,
     /// What templates may ask for.
     pub policy: Policy,
-    /// Whether we may write.
-    pub leadership: Leadership,
-    /// For what changed.
-    pub events: Events,
+    /// Writes statuses and events.
+    pub teller: Teller,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// As many private operations at once as there are cores.
     pub crypto: Arc<Semaphore>,
-}
-
-/// Why a pass ends without an outcome.
-enum Stop {
-    /// The object is gone, or we may not write: nothing to say.
-    Silent,
-    /// Somebody else wrote at the same moment.
-    Conflict,
 }
 
 impl Reconciler {
@@ -123,7 +110,7 @@ impl Reconciler {
         };
         self.metrics.pass(outcome.reason);
         tracing::debug!(%key, reason = outcome.reason.as_str(), "pass");
-        self.tell(key, &metadata, before.as_ref(), &outcome).await
+        self.teller.tell(key, &metadata, before.as_ref(), &outcome).await
     }
 
     /// What the status of an object says whose spec does not decode.
@@ -137,10 +124,12 @@ impl Reconciler {
     /// Everything but the telling.
     async fn outcome(&self, key: &Key, object: SealedSecret, held: &Held) -> Result<Outcome, Stop> {
         if held.keyring.is_empty() {
-            return Ok(Outcome::failed(Reason::NoKeys, "the controller has no opening key yet"));
+            return Ok(failure::of_waiting(&held.waiting).unwrap_or_else(|| {
+                Outcome::failed(Reason::NoKeys, "the controller has no opening key yet")
+            }));
         }
         let input = Input::of(object.metadata.annotations.as_ref(), &object.spec);
-        let ring = held.keyring.fingerprint();
+        let ring = held.fingerprint();
         if let Some(outcome) = self.index.lock().remembered_failure(key, &input, ring) {
             return Ok(outcome);
         }
@@ -148,7 +137,8 @@ impl Reconciler {
         let (secret, opened_with) = match self.wanted(&object, held).await? {
             Ok(wanted) => wanted,
             Err(outcome) => {
-                if outcome.reason.class() == Class::Stalled {
+                // One that waits for a key is tried again when the keys change, like one that is stalled.
+                if outcome.reason.class() == Class::Stalled || outcome.reason == Reason::KeyVaultUnavailable {
                     self.index.lock().remember_failure(key, input, ring, &outcome);
                 }
                 return Ok(outcome);
@@ -182,7 +172,14 @@ impl Reconciler {
     ) -> Result<Result<(Secret, Vec<KeyId>), Outcome>, Stop> {
         let opened = match self.open(object.clone(), held).await? {
             Ok(opened) => opened,
-            Err(error) => return Ok(Err(failure::of_open(&error, &object.metadata))),
+            Err(error) => {
+                let outcome = failure::of_open(&error, &object.metadata);
+                let waited_for = failure::of_waiting(&held.waiting);
+                return Ok(Err(match outcome.reason {
+                    Reason::NotOpened => waited_for.unwrap_or(outcome),
+                    _ => outcome,
+                }));
+            }
         };
         let mut opened_with: Vec<KeyId> = opened.keys().iter().map(Fingerprint::key_id).collect();
         opened_with.sort_unstable();
@@ -275,47 +272,7 @@ impl Reconciler {
     }
 
     fn check_leading(&self) -> Result<(), Stop> {
-        if self.leadership.is_held() { Ok(()) } else { Err(Stop::Silent) }
-    }
-
-    /// Writes status and event, if they say something new.
-    async fn tell(
-        &self,
-        key: &Key,
-        object: &ObjectMeta,
-        before: Option<&SealedSecretStatus>,
-        outcome: &Outcome,
-    ) -> Result<Next, Stop> {
-        let next = match outcome.reason.class() {
-            Class::Done | Class::Stalled => Next::Wait,
-            Class::Retry => Next::Retry,
-        };
-        let Some(status) = status::next(before, outcome, object.generation, Timestamp::now()) else {
-            return Ok(next);
-        };
-        self.check_leading()?;
-        match api::write_status(&self.client, object, &status).await {
-            Ok(written) => {
-                self.metrics.status_writes.inc();
-                let written = Written {
-                    resource_version: written.resource_version.unwrap_or_default(),
-                    synced: outcome.reason.class() == Class::Done,
-                    marked: status.marker.is_some(),
-                };
-                self.index.lock().wrote_status(key, written);
-            }
-            Err(kube::Error::Api(error)) if error.code == 409 => return Err(Stop::Conflict),
-            Err(kube::Error::Api(error)) if error.code == 404 => return Err(Stop::Silent),
-            Err(error) => {
-                tracing::warn!(%key, error = %api::brief(&error), "cannot write the status");
-                return Ok(Next::Retry);
-            }
-        }
-        if status::is_news(before, &status) {
-            tracing::info!(%key, reason = outcome.reason.as_str(), "{}", outcome.message);
-            self.events.state_changed(&reference(object), outcome).await;
-        }
-        Ok(next)
+        self.teller.check_leading()
     }
 
     /// Whether another controller opened what we cannot open: then its word stands, as long as there is a Secret.
@@ -344,10 +301,4 @@ impl Reconciler {
             "another controller opened this SealedSecret and we cannot: two controllers watch the same namespaces"
         );
     }
-}
-
-fn reference(object: &ObjectMeta) -> k8s_openapi::api::core::v1::ObjectReference {
-    let mut sealed = SealedSecret::new("", privyseal_manifest::SealedSecretSpec::default());
-    sealed.metadata = object.clone();
-    sealed.object_ref(&())
 }

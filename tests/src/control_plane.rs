@@ -146,9 +146,25 @@ impl ControlPlane {
 
     /// A token of a ServiceAccount. It waits for the account: the chart or a controller may be about to make it.
     pub async fn token(&self, namespace: &str, service_account: &str) -> String {
+        self.token_for(namespace, service_account, &[], Duration::from_secs(6 * 3600)).await
+    }
+
+    /// As [`token`](Self::token), for these audiences (none stands for the API server) and so long, which is at least
+    /// 10 minutes.
+    pub async fn token_for(
+        &self,
+        namespace: &str,
+        service_account: &str,
+        audiences: &[&str],
+        lifetime: Duration,
+    ) -> String {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
         let request = TokenRequest {
-            spec: TokenRequestSpec { expiration_seconds: Some(6 * 3600), ..TokenRequestSpec::default() },
+            spec: TokenRequestSpec {
+                audiences: audiences.iter().map(|&audience| audience.to_owned()).collect(),
+                expiration_seconds: Some(i64::try_from(lifetime.as_secs()).expect("a lifetime")),
+                ..TokenRequestSpec::default()
+            },
             ..TokenRequest::default()
         };
         let answer = eventually(PATIENCE, async || {

@@ -24,28 +24,24 @@ mod fault;
 mod rules;
 mod server;
 mod spoil;
-mod tls;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use kube::Client;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::control_plane::ControlPlane;
 use crate::kubeconfig::{self, Server};
 use crate::scratch;
+use crate::tls_server::TlsServer;
 
 pub use fault::{Action, After, Ending, Fault, Requests};
 pub use rules::Injected;
 
 use rules::State;
-use server::Command;
 
 /// A running proxy.
 #[derive(Debug)]
@@ -53,8 +49,7 @@ pub struct FaultProxy {
     state: Arc<State>,
     /// Where clients reach it, and the CA that they must trust.
     server: Server,
-    commands: Option<UnboundedSender<Command>>,
-    thread: Option<thread::JoinHandle<()>>,
+    listening: TlsServer,
 }
 
 /// A request that reached the proxy.
@@ -84,19 +79,12 @@ impl FaultProxy {
     pub fn start(upstream_kubeconfig: &Path) -> Self {
         let upstream = kubeconfig::config(upstream_kubeconfig);
         let state = Arc::new(State::default());
-        let (identity, ca_pem) = tls::identity(Ipv4Addr::LOCALHOST);
-        let (commands, received) = unbounded_channel();
-        let (started, address) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("fault-proxy".to_owned())
-            .spawn({
-                let state = Arc::clone(&state);
-                move || server::run(upstream, identity, state, received, &started)
-            })
-            .expect("a thread");
-        let address: SocketAddr = address.recv().expect("the fault proxy starts");
-        let server = Server { url: format!("https://{address}"), ca_pem };
-        Self { state, server, commands: Some(commands), thread: Some(thread) }
+        let listening = TlsServer::start("fault proxy", {
+            let state = Arc::clone(&state);
+            move || server::proxy(upstream, state)
+        });
+        let server = Server { url: listening.url(), ca_pem: listening.ca_pem().to_owned() };
+        Self { state, server, listening }
     }
 
     /// From now on spoils the requests that the fault names. Of several faults that fit a request, the one that was
@@ -112,10 +100,7 @@ impl FaultProxy {
 
     /// Cuts all connections and refuses new ones, until it is called with `false`. It has happened on return.
     pub fn outage(&self, down: bool) {
-        let (done, happened) = mpsc::channel();
-        let commands = self.commands.as_ref().expect("it runs");
-        commands.send(Command::Outage { down, done }).expect("the fault proxy runs");
-        happened.recv().expect("the fault proxy answers");
+        self.listening.outage(down);
     }
 
     /// All requests so far, in the order of their arrival.
@@ -173,16 +158,5 @@ impl FaultProxy {
         let path = scratch::folder("through-proxy").join("kubeconfig");
         self.server.write_kubeconfig(&path, namespace, token);
         path
-    }
-}
-
-impl Drop for FaultProxy {
-    fn drop(&mut self) {
-        // The thread ends when nobody can command it any more.
-        self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || thread::panicking(), "the fault proxy panicked");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The harness of the end-to-end tests: everything they talk to is real.
+//! The harness of the end-to-end tests: everything they talk to is real, but for Azure.
 //!
 //! ```text
 //!   test ──kube client──────────────────▶ ControlPlane    etcd, kube-apiserver and controllers in one process
@@ -6,7 +6,8 @@
 //!     ├─▶ FaultProxy ──passes or spoils──────┘     │        409, 429, 500, cut watches, lost answers, outages
 //!     │       ▲                                   │
 //!     └─▶ Controller ──ServiceAccount and RBAC of─┘        ours or the peer's, as a process beside it
-//!                      the chart (Release)
+//!          │           the chart (Release)
+//!          └─▶ KeyVault, Entra     doubles of Azure's services, over real TLS
 //! ```
 //!
 //! Three rules keep tests short and honest:
@@ -19,11 +20,14 @@
 //! Each file of `tests/tests` is one family and one binary. Tests of a family share one control plane
 //! ([`ControlPlane::shared`]) and use a namespace each; what stops, kills or restarts it starts its own.
 
+mod call_log;
 pub mod control_plane;
 pub mod controller;
+pub mod entra;
 pub mod eventually;
 pub mod fault_proxy;
 pub mod image;
+pub mod key_vault;
 mod kubeconfig;
 pub mod network;
 pub mod objects;
@@ -31,11 +35,15 @@ mod ports;
 pub mod process;
 mod scratch;
 pub mod sealing;
+mod tls_server;
 pub mod tools;
+mod trouble;
 pub mod world;
 
 pub use control_plane::ControlPlane;
 pub use controller::{Controller, ControllerOptions, Release, ReleaseOptions};
+pub use entra::Entra;
 pub use eventually::eventually;
 pub use fault_proxy::{Action, Fault, FaultProxy, Requests};
 pub use image::Image;
+pub use key_vault::KeyVault;

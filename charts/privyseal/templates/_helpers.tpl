@@ -99,6 +99,12 @@ annotations:
 {{- $args = append $args (printf "--%s=%s" $flag (toString $value)) }}
 {{- end }}
 {{- end }}
+{{- $vault := include "privyseal.vaultFlags" . | fromYaml }}
+{{- range $flag, $value := $vault }}
+{{- if ne (toString $value) "" }}
+{{- $args = append $args (printf "--%s=%s" $flag (toString $value)) }}
+{{- end }}
+{{- end }}
 {{- range .Values.escrow.recipients }}
 {{- $args = append $args (printf "--escrow-recipient=%s" .) }}
 {{- end }}
@@ -106,6 +112,134 @@ annotations:
 {{- $args = append $args (printf "--allow-metadata=%s" .) }}
 {{- end }}
 {{- concat $args .Values.extraArgs | toYaml }}
+{{- end }}
+
+{{/* Flags of custody, as a YAML map. Without a vault there are none: custody cluster is the controller's default. */}}
+{{- define "privyseal.vaultFlags" -}}
+{{- $flags := dict }}
+{{- if ne .Values.custody "cluster" }}
+{{- $_ := set $flags "custody" .Values.custody }}
+{{- end }}
+{{- with .Values.keyVault }}
+{{- if .url }}
+{{- $azure := $.Values.azure }}
+{{- $_ := set $flags "key-vault-url" .url }}
+{{- $_ := set $flags "key-vault-key" .key }}
+{{- $_ := set $flags "key-vault-secret" .secret }}
+{{- $_ := set $flags "key-vault-poll-interval" .pollInterval }}
+{{- $_ := set $flags "key-vault-budget" (toString .budget) }}
+{{- $_ := set $flags "azure-credential" $azure.credential }}
+{{- $_ := set $flags "azure-cloud" $azure.cloud }}
+{{- if $azure.ca.configMap }}
+{{- $_ := set $flags "azure-ca-file" (printf "%s/ca.crt" (include "privyseal.azureCaFolder" $)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $flags }}
+{{- end }}
+
+{{/* Where the ServiceAccount's token for Azure is mounted: not where the webhook of Azure Workload Identity mounts its own. */}}
+{{- define "privyseal.azureTokenFolder" -}}
+/var/run/secrets/privyseal.dev/azure
+{{- end }}
+
+{{/* Where the certificates for calls to Azure are mounted. */}}
+{{- define "privyseal.azureCaFolder" -}}
+/etc/privyseal/azure-ca
+{{- end }}
+
+{{/* Environment of the container with a vault. The client secret comes by no other way, since flags are seen by all. */}}
+{{- define "privyseal.azureEnv" -}}
+{{- $env := list }}
+{{- with .Values.azure }}
+{{- range $name, $value := dict
+  "AZURE_AUTHORITY_HOST" .authorityHost
+  "AZURE_CLIENT_ID" .clientId
+  "AZURE_TENANT_ID" .tenantId
+}}
+{{- if $value }}
+{{- $env = append $env (dict "name" $name "value" $value) }}
+{{- end }}
+{{- end }}
+{{- if eq .credential "workload-identity" }}
+{{- $file := printf "%s/token" (include "privyseal.azureTokenFolder" $) }}
+{{- $env = append $env (dict "name" "AZURE_FEDERATED_TOKEN_FILE" "value" $file) }}
+{{- else if eq .credential "client-secret" }}
+{{- $ref := dict "name" .clientSecret.secret "key" .clientSecret.key }}
+{{- $env = append $env (dict "name" "AZURE_CLIENT_SECRET" "valueFrom" (dict "secretKeyRef" $ref)) }}
+{{- end }}
+{{- end }}
+{{- with $env }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty if the pod asks for a token of its ServiceAccount that Azure takes. */}}
+{{- define "privyseal.hasAzureToken" -}}
+{{- if and .Values.keyVault.url (eq .Values.azure.credential "workload-identity") }}yes{{ end }}
+{{- end }}
+
+{{/* Volumes of the pod with a vault. */}}
+{{- define "privyseal.azureVolumes" -}}
+{{- if include "privyseal.hasAzureToken" . }}
+- name: azure-token
+  projected:
+    sources:
+      - serviceAccountToken:
+          audience: api://AzureADTokenExchange
+          expirationSeconds: {{ .Values.azure.tokenExpirationSeconds }}
+          path: token
+{{- end }}
+{{- if and .Values.keyVault.url .Values.azure.ca.configMap }}
+- name: azure-ca
+  configMap:
+    name: {{ .Values.azure.ca.configMap }}
+    items:
+      - key: {{ .Values.azure.ca.key | quote }}
+        path: ca.crt
+{{- end }}
+{{- end }}
+
+{{/* Where the container has them. */}}
+{{- define "privyseal.azureVolumeMounts" -}}
+{{- if include "privyseal.hasAzureToken" . }}
+- name: azure-token
+  mountPath: {{ include "privyseal.azureTokenFolder" . }}
+  readOnly: true
+{{- end }}
+{{- if and .Values.keyVault.url .Values.azure.ca.configMap }}
+- name: azure-ca
+  mountPath: {{ include "privyseal.azureCaFolder" . }}
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{/*
+Fails if values do not make a custody that can work: better now than a controller that ends as soon as it starts.
+Gives nothing.
+*/}}
+{{- define "privyseal.checkCustody" -}}
+{{- $url := .Values.keyVault.url }}
+{{- if and (hasPrefix "key-vault-" .Values.custody) (not $url) }}
+{{- fail (printf "keyVault.url is empty, and custody %s needs it: set it to the vault's address, such as https://NAME.vault.azure.net" .Values.custody) }}
+{{- end }}
+{{- if $url }}
+{{- if not (regexMatch "^https://[^/?#@[:space:]]+/?$" $url) }}
+{{- fail (printf "keyVault.url is %q: set it to https:// and the vault's host, with nothing behind it, such as https://NAME.vault.azure.net" $url) }}
+{{- end }}
+{{- $azure := .Values.azure }}
+{{- if has $azure.credential (list "workload-identity" "client-secret") }}
+{{- range $name := list "clientId" "tenantId" }}
+{{- if not (get $azure $name) }}
+{{- $of := ternary "the identity that trusts the controller's ServiceAccount" "the application" (eq $azure.credential "workload-identity") }}
+{{- fail (printf "azure.%s is empty, and azure.credential %s needs it: set it to the %s of %s" $name $azure.credential (ternary "client id" "tenant's id" (eq $name "clientId")) $of) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (eq $azure.credential "client-secret") (not $azure.clientSecret.secret) }}
+{{- fail (printf "azure.clientSecret.secret is empty, and azure.credential client-secret needs it: make a Secret in the namespace %s with the item %s, and set this to its name" (include "privyseal.namespace" .) $azure.clientSecret.key) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* A probe of the port "http". Takes a dict with probe and path. */}}

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret as SecretKind;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use privyseal_custody::cluster::ClusterCustody;
+use privyseal_custody::key_secrets::KeySecrets;
 use privyseal_custody::{ApiError, SecretApi, key_secret};
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::{Certificate, PublishedKeys};
@@ -104,7 +104,7 @@ impl Session {
         let list = self.sealing_keys().await?;
         let sealing = list.keys.first().map(|key| key.certificate.fingerprint());
         let secrets = SecretApi::new(self.client.clone(), self.namespace());
-        let found = match secrets.list(ClusterCustody::selector()).await {
+        let found = match secrets.list(KeySecrets::selector()).await {
             Err(error) if error.status().is_some_and(|status| status.code == 403) => {
                 crate::speech::note("key Secrets may not be read: only what is published is shown");
                 return Ok(published_only(&list));
@@ -146,7 +146,7 @@ impl Session {
 
     /// Takes a key out of opening.
     pub(crate) async fn retire_key(&self, key: &ClusterKey) -> Result<(), CommandError> {
-        self.patch_key(key, json!({"labels": {ClusterCustody::selector(): RETIRED}})).await
+        self.patch_key(key, json!({"labels": {KeySecrets::selector(): RETIRED}})).await
     }
 
     /// Changes the Secret that was read, and no other that took its place; asks for no value in the answer.

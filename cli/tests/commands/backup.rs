@@ -3,7 +3,7 @@
 use crate::harness::{CANARY_BASE64, Scene, TestKey, has, key, other_key, secret};
 use jiff::Timestamp;
 use privyseal_custody::backup::{Backup, Identity};
-use privyseal_custody::cluster::publisher_secret;
+use privyseal_custody::key_secrets::publisher_secret;
 use privyseal_keys::PublisherKey;
 use privyseal_manifest::{Secret, read};
 

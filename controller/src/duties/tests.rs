@@ -7,6 +7,7 @@ use api_server::{ApiServer, Death};
 use privyseal_custody::backup::{Archive, Identity, Recipient};
 use privyseal_custody::escrow;
 use privyseal_custody::key_secret;
+use privyseal_custody::key_secrets::Custodies;
 use privyseal_custody::published::from_config_map;
 use privyseal_envelope::rsa::KeySize;
 use privyseal_manifest::names;
@@ -46,7 +47,13 @@ fn duties_with(api_server: &ApiServer, recipients: &[Recipient]) -> Duties {
             renew_period: Some(DAY * 30),
             escrow_recipients: recipients.to_vec(),
         },
-        store: Arc::new(KeyStore::new(client.clone(), api_server::NAMESPACE, "key", Arc::clone(&metrics))),
+        store: Arc::new(KeyStore::new(
+            client.clone(),
+            api_server::NAMESPACE,
+            "key",
+            Custodies::cluster(),
+            Arc::clone(&metrics),
+        )),
         leadership: Leadership::unquestioned(),
         escrow: Escrow::new(client.clone(), api_server::NAMESPACE, recipients),
         publisher: Publisher::new(client.clone(), api_server::NAMESPACE),
@@ -122,7 +129,7 @@ async fn a_term_ends_when_the_publisher_key_is_replaced_and_the_next_one_makes_n
         () = term.run(&ours) => {}
         () = days(1) => panic!("the term goes on with a key that was replaced"),
     }
-    let next = duties(&api_server).publisher_key().await;
+    let next = duties(&api_server).publisher_key(&watch::Sender::new(None)).await;
     assert!(next.public_key() == restored.public_key());
     lead(&api_server, &next, 5).await;
     assert_eq!(api_server.made().len(), 1);

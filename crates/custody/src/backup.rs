@@ -22,8 +22,8 @@ mod contents;
 pub use age_key::{Identity, NotARecipient, NotAnIdentity, Recipient, identities};
 pub use contents::{Contents, KeyRecord, KeyState};
 
-use crate::cluster::{PUBLISHER_SECRET, publisher_of};
 use crate::key_secret::{self, NotAKey};
+use crate::key_secrets::{PUBLISHER_SECRET, publisher_of};
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use age::{DecryptError, Decryptor, Encryptor};
 use base64::Engine as _;

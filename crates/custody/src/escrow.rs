@@ -70,8 +70,8 @@ pub fn holds(
 mod tests {
     use super::*;
     use crate::backup::{Backup, Identity};
-    use crate::cluster::publisher_secret;
     use crate::key_secret;
+    use crate::key_secrets::publisher_secret;
     use jiff::{SignedDuration, Timestamp};
     use privyseal_envelope::rsa::KeySize;
     use privyseal_keys::{KeyPair, PublisherKey};

@@ -1,8 +1,14 @@
 //! A key pair as a Kubernetes Secret, as the peer writes and reads it.
+//!
+//! Where a vault keeps the private half, its item is there and empty, since the type demands it, and one more item says
+//! where the private half is ([`Reference`]). Such a Secret is a key like any other for all that asks for its certificate,
+//! label or annotations.
 
+use crate::MakerMark;
+use crate::custody::{Failure, Half, Kind, Public, Reference, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Item, KeyError, Plaintext};
-use privyseal_keys::{KeyPair, KeyPairError, KeyringEntry, private_key};
+use privyseal_keys::{Certificate, KeyPair, KeyPairError, KeyringEntry, private_key};
 use privyseal_manifest::{Secret, names};
 use std::collections::BTreeMap;
 
@@ -24,16 +30,31 @@ pub const COMPROMISED: &str = "privyseal.dev/compromised";
 /// newer key seals it asks for nothing.
 pub const ROTATE: &str = "privyseal.dev/rotate";
 
-/// The Secret that keeps a key pair: named by the API server from `prefix`, labelled active.
+/// Annotation of a key Secret whose private half lay in the cluster in the clear before a vault got it: with whoever could
+/// read Secrets or etcd then, and in backups of that. Such a key never seals where a vault keeps keys. Its value is when it
+/// was moved (RFC 3339), for people; that it is there is what counts.
+pub const WAS_IN_CLEAR: &str = "privyseal.dev/was-in-clear";
+/// Item that says where a private half is, JSON, if it is not in the Secret.
+pub const REFERENCE_ITEM: &str = "custody.json";
+
+/// The Secret that keeps a key pair, private half included: named by the API server from `prefix`, labelled active.
 pub fn to_secret(pair: &KeyPair, prefix: &str, namespace: Option<&str>) -> Result<Secret, KeyError> {
     let private = private_key::to_pkcs1_pem(pair.opening_key())?;
-    let mut data = BTreeMap::new();
-    for (item, pem) in
-        [(CERTIFICATE_ITEM, pair.certificate().to_pem().as_bytes()), (PRIVATE_KEY_ITEM, private.as_bytes())]
-    {
-        data.insert(Item::parse(item).expect("a constant that is an item name"), Plaintext::from(pem));
-    }
-    Ok(Secret {
+    let half = Half::Clear(Plaintext::from(private.as_bytes()));
+    Ok(secret_of(pair.certificate(), half, prefix, namespace))
+}
+
+/// The Secret of a key with that public half and what stands for the private one.
+pub(crate) fn secret_of(
+    certificate: &Certificate,
+    half: Half,
+    prefix: &str,
+    namespace: Option<&str>,
+) -> Secret {
+    let mut data =
+        BTreeMap::from([(item(CERTIFICATE_ITEM), Plaintext::from(certificate.to_pem().as_bytes()))]);
+    put_half(&mut data, PRIVATE_KEY_ITEM, half);
+    Secret {
         metadata: ObjectMeta {
             generate_name: Some(prefix.to_owned()),
             namespace: namespace.map(str::to_owned),
@@ -46,19 +67,96 @@ pub fn to_secret(pair: &KeyPair, prefix: &str, namespace: Option<&str>) -> Resul
         type_: Some(TYPE.to_owned()),
         immutable: None,
         data,
-    })
+    }
 }
 
-/// The key in a Secret, checked: both halves parse and belong together, and no SealedSecret made it.
-pub fn from_secret(secret: &Secret) -> Result<KeyringEntry, NotAKey> {
-    if is_made_by_sealed_secret(&secret.metadata) {
-        return Err(NotAKey::MadeBySealedSecret);
+/// Puts what stands for a private half into the values of a Secret, in place of what stood there.
+pub(crate) fn put_half(data: &mut BTreeMap<Item, Plaintext>, private_item: &str, half: Half) {
+    let (private, reference) = match half {
+        Half::Clear(private) => (private, None),
+        Half::Kept(reference) => (Plaintext::from(&b""[..]), Some(reference.to_json())),
+    };
+    data.insert(item(private_item), private);
+    data.remove(REFERENCE_ITEM);
+    if let Some(reference) = reference {
+        data.insert(item(REFERENCE_ITEM), Plaintext::from(reference.as_bytes()));
     }
-    let item = |name| secret.data.get(name).ok_or(NotAKey::ItemMissing { item: name });
-    let (certificate, private) = (item(CERTIFICATE_ITEM)?, item(PRIVATE_KEY_ITEM)?);
-    let pair = KeyPair::from_pem(certificate.expose(), private.expose())?;
+}
+
+/// What stands for a private half in a Secret. If the private half itself is there too, it counts: somebody may read it.
+pub(crate) fn half_of(data: &BTreeMap<Item, Plaintext>, private_item: &'static str) -> Result<Half, NotAKey> {
+    let private = data.get(private_item);
+    match (private.filter(|private| !private.expose().is_empty()), data.get(REFERENCE_ITEM)) {
+        (Some(private), _) => Ok(Half::Clear(private.clone())),
+        (None, Some(reference)) => Ok(Half::Kept(Reference::from_json(reference.expose())?)),
+        (None, None) if private.is_some() => Ok(Half::Clear(Plaintext::from(&b""[..]))),
+        (None, None) => Err(NotAKey::ItemMissing { item: private_item }),
+    }
+}
+
+fn item(name: &str) -> Item {
+    Item::parse(name).expect("a constant that is an item name")
+}
+
+/// What a key Secret says of itself, before anything is opened.
+pub struct Look {
+    /// The name of the Secret, and the public half.
+    pub subject: Subject,
+    /// What stands for the private half.
+    pub half: Half,
+}
+
+impl Look {
+    /// Looks at a Secret that says that it is a key.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn at(secret: &Secret) -> Result<Self, NotAKey> {
+        if is_made_by_sealed_secret(&secret.metadata) {
+            return Err(NotAKey::MadeBySealedSecret);
+        }
+        let certificate = secret.data.get(CERTIFICATE_ITEM);
+        let certificate = certificate.ok_or(NotAKey::ItemMissing { item: CERTIFICATE_ITEM })?;
+        let half = half_of(&secret.data, PRIVATE_KEY_ITEM)?;
+        let certificate = Certificate::from_pem(certificate.expose()).map_err(KeyPairError::from)?;
+        let subject = Subject {
+            secret: name_of(secret).to_owned(),
+            public: Public::Sealing(certificate),
+            mark: MakerMark::of(&secret.metadata),
+        };
+        Ok(Self { subject, half })
+    }
+
+    /// The certificate.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match &self.subject.public {
+            Public::Sealing(certificate) => Some(certificate),
+            Public::Publisher(_) => None,
+        }
+    }
+}
+
+fn name_of(secret: &Secret) -> &str {
     let name = secret.metadata.name.as_deref().or(secret.metadata.generate_name.as_deref());
-    Ok(KeyringEntry::from_pair(name.unwrap_or("(no name)"), pair))
+    name.unwrap_or("(no name)")
+}
+
+/// The key in a Secret, checked: both halves are there, parse and belong together, and no SealedSecret made it.
+pub fn from_secret(secret: &Secret) -> Result<KeyringEntry, NotAKey> {
+    let Look { subject, half } = Look::at(secret)?;
+    match half {
+        Half::Clear(private) => entry_of(&subject, &private),
+        Half::Kept(reference) => Err(NotAKey::Elsewhere { kind: reference.kind() }),
+    }
+}
+
+/// The key of a subject with this private half, if they belong together.
+pub(crate) fn entry_of(subject: &Subject, private: &Plaintext) -> Result<KeyringEntry, NotAKey> {
+    let Public::Sealing(certificate) = &subject.public else {
+        return Err(NotAKey::ItemMissing { item: CERTIFICATE_ITEM });
+    };
+    let pair = KeyPair::from_pem(certificate.to_pem().as_bytes(), private.expose())?;
+    Ok(KeyringEntry::from_pair(&subject.secret, pair))
 }
 
 /// Whether the label says that the key is usable; any other value retires it.
@@ -85,6 +183,11 @@ pub fn is_compromised(metadata: &ObjectMeta) -> bool {
 /// Whether a successor of the key is asked for.
 pub fn is_rotation_asked(metadata: &ObjectMeta) -> bool {
     is_annotated(metadata, ROTATE)
+}
+
+/// Whether the private half once lay in the cluster in the clear.
+pub fn was_in_clear(metadata: &ObjectMeta) -> bool {
+    is_annotated(metadata, WAS_IN_CLEAR)
 }
 
 fn is_annotated(metadata: &ObjectMeta, name: &str) -> bool {
@@ -117,6 +220,15 @@ pub enum NotAKey {
     /// The halves do not parse, or differ.
     #[error(transparent)]
     KeyPair(#[from] KeyPairError),
+    /// Its private half is not in it.
+    #[error("its private half is not in it, but kept by {kind}")]
+    Elsewhere {
+        /// The custody.
+        kind: Kind,
+    },
+    /// What says where its private half is cannot be used.
+    #[error(transparent)]
+    Reference(#[from] Failure),
 }
 
 #[cfg(test)]

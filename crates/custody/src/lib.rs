@@ -1,8 +1,8 @@
 //! Where opening keys live, and how a process comes to hold them.
 //!
 //! ```text
-//!   key Secrets of our own namespace ──cluster::ClusterCustody::load──▶ Keyring entries, and what was left out
-//!   KeyPair ──key_secret::to_secret──▶ Secret ──SecretApi::create──▶ the cluster
+//!   key Secrets of our own namespace ──KeySecrets::load──▶ Keyring entries, what waits for a vault, what was left out
+//!   KeyPair ──KeySecrets::create──▶ Custody::keep ──▶ Secret ──SecretApi::create──▶ the cluster
 //!   key Secrets, publisher key ──backup::Backup::seal──▶ signed archive ──Archive::verify, open──▶ Backup
 //! ```
 //!
@@ -14,11 +14,11 @@
 //! answer that it cannot decode; ours decodes itself, so no such body is ever in its hands.
 
 pub mod backup;
-pub mod cluster;
 pub mod custody;
 pub mod escrow;
 mod in_cluster;
 pub mod key_secret;
+pub mod key_secrets;
 pub mod key_vault;
 mod maker_mark;
 pub mod published;

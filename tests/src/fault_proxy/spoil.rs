@@ -11,8 +11,9 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
+use crate::tls_server::{Body, BoxError, Dropped, whole};
+
 use super::fault::{After, Ending};
-use super::server::{Body, BoxError, Dropped, whole};
 
 /// A failure in the form in which Kubernetes clients expect it.
 pub(super) fn status(code: u16, reason: &str, retry_after: Option<u64>) -> Response<Body> {

@@ -1,5 +1,9 @@
-//! What packagers take: the manifest of the kubectl plugin.
+//! What packagers and installers take: the chart, what sets up Azure for it, the manifest of the kubectl plugin.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
+
+mod azure;
+mod chart;
+mod helm;
 
 use privyseal_tests::{objects, tools};
 use serde_json::{Value, json};

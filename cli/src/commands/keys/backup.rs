@@ -11,8 +11,8 @@ use crate::output::{Content, Destination, to_stdout};
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_custody::backup::{Archive, Backup, Contents, KeyState, NotARecipient, Recipient};
-use privyseal_custody::cluster::PUBLISHER_SECRET;
 use privyseal_custody::key_secret;
+use privyseal_custody::key_secrets::PUBLISHER_SECRET;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 use crate::cluster::Session;
 use crate::error::{CommandError, Shown};
 use crate::speech;
-use privyseal_custody::cluster::{ClusterCustody, PUBLISHER_SECRET};
+use privyseal_custody::key_secrets::{KeySecrets, PUBLISHER_SECRET};
 use privyseal_custody::{ApiError, SecretApi};
 use privyseal_manifest::Secret;
 
@@ -20,7 +20,7 @@ impl<'a> NamespaceSecrets<'a> {
 
     /// All that say they are keys. One that cannot be read is told and left out.
     pub(super) async fn keys(&self) -> Result<Vec<Secret>, CommandError> {
-        let listed = self.api.list(ClusterCustody::selector()).await;
+        let listed = self.api.list(KeySecrets::selector()).await;
         let listed = listed.map_err(|error| self.error("the key Secrets", &error, "list"))?;
         let readable = listed.into_iter().filter_map(|secret| {
             let told = |unreadable: privyseal_custody::Unreadable| {

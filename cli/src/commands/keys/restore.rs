@@ -14,7 +14,7 @@ use kube::Api;
 use plan::{Placement, Plan, PublisherStep};
 use privyseal_custody::ApiError;
 use privyseal_custody::backup::Backup;
-use privyseal_custody::cluster::PUBLISHER_SECRET;
+use privyseal_custody::key_secrets::PUBLISHER_SECRET;
 use privyseal_manifest::Secret;
 use std::path::PathBuf;
 

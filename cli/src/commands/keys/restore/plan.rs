@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_custody::backup::{BackupKey, KeyState};
-use privyseal_custody::cluster::publisher_of;
+use privyseal_custody::key_secrets::publisher_of;
 use privyseal_custody::{MADE_BY, MakerMark, key_secret};
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::{PublisherKey, PublisherPublicKey};
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use jiff::{SignedDuration, Timestamp};
     use privyseal_custody::backup::Backup;
-    use privyseal_custody::cluster::publisher_secret;
+    use privyseal_custody::key_secrets::publisher_secret;
     use privyseal_envelope::rsa::KeySize;
     use privyseal_keys::KeyPair;
     use privyseal_manifest::names;

@@ -1,4 +1,4 @@
-//! The proxy's certificate, from a CA that exists only in its memory.
+//! A server's certificate, from a CA that exists only in its memory.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 
-/// What the proxy shows at `address`, and the CA certificate by which clients know it.
-pub(super) fn identity(address: Ipv4Addr) -> (TlsAcceptor, String) {
+/// What the server shows at `address`, and the CA certificate by which clients know it. `name` is of the CA.
+pub(super) fn identity(address: Ipv4Addr, name: &str) -> (TlsAcceptor, String) {
     let key = || KeyPair::generate().expect("an EC key");
     let mut ca_params = CertificateParams::default();
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca_params.distinguished_name.push(DnType::CommonName, "fault proxy CA");
+    ca_params.distinguished_name.push(DnType::CommonName, format!("{name} CA"));
     let ca_key = key();
     let ca_pem = ca_params.self_signed(&ca_key).expect("a CA certificate").pem();
     let issuer = Issuer::new(ca_params, ca_key);

@@ -1,0 +1,93 @@
+//! Telling what came of a pass: status and event, if they say something new.
+
+use crate::api;
+use crate::events::Events;
+use crate::index::Written;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::outcome::{Class, Outcome, Reason};
+use crate::queue::{Key, Next};
+use crate::reconcile::SharedIndex;
+use crate::status;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Client, Resource as _};
+use privyseal_manifest::{SealedSecret, SealedSecretStatus};
+use std::sync::Arc;
+
+/// Writes statuses and events, as long as we lead.
+#[derive(Clone)]
+pub(crate) struct Teller {
+    /// The API server.
+    pub client: Client,
+    /// What is known.
+    pub index: SharedIndex,
+    /// Whether we may write.
+    pub leadership: Leadership,
+    /// For what changed.
+    pub events: Events,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why a pass ends without an outcome.
+pub(crate) enum Stop {
+    /// The object is gone, or we may not write: nothing to say.
+    Silent,
+    /// Somebody else wrote at the same moment.
+    Conflict,
+}
+
+impl Teller {
+    pub(crate) fn check_leading(&self) -> Result<(), Stop> {
+        if self.leadership.is_held() { Ok(()) } else { Err(Stop::Silent) }
+    }
+
+    /// Writes status and event, if they say something new. Says what the queue shall do.
+    pub(crate) async fn tell(
+        &self,
+        key: &Key,
+        object: &ObjectMeta,
+        before: Option<&SealedSecretStatus>,
+        outcome: &Outcome,
+    ) -> Result<Next, Stop> {
+        let next = match outcome.reason.class() {
+            Class::Done | Class::Stalled => Next::Wait,
+            // The key store asks the vault again, and a change of keys brings every object back.
+            Class::Retry if outcome.reason == Reason::KeyVaultUnavailable => Next::Wait,
+            Class::Retry => Next::Retry,
+        };
+        let Some(status) = status::next(before, outcome, object.generation, Timestamp::now()) else {
+            return Ok(next);
+        };
+        self.check_leading()?;
+        match api::write_status(&self.client, object, &status).await {
+            Ok(written) => {
+                self.metrics.status_writes.inc();
+                let written = Written {
+                    resource_version: written.resource_version.unwrap_or_default(),
+                    synced: outcome.reason.class() == Class::Done,
+                    marked: status.marker.is_some(),
+                };
+                self.index.lock().wrote_status(key, written);
+            }
+            Err(kube::Error::Api(error)) if error.code == 409 => return Err(Stop::Conflict),
+            Err(kube::Error::Api(error)) if error.code == 404 => return Err(Stop::Silent),
+            Err(error) => {
+                tracing::warn!(%key, error = %api::brief(&error), "cannot write the status");
+                return Ok(Next::Retry);
+            }
+        }
+        if status::is_news(before, &status) {
+            tracing::info!(%key, reason = outcome.reason.as_str(), "{}", outcome.message);
+            self.events.state_changed(&reference(object), outcome).await;
+        }
+        Ok(next)
+    }
+}
+
+fn reference(object: &ObjectMeta) -> k8s_openapi::api::core::v1::ObjectReference {
+    let mut sealed = SealedSecret::new("", privyseal_manifest::SealedSecretSpec::default());
+    sealed.metadata = object.clone();
+    sealed.object_ref(&())
+}
