@@ -59,3 +59,32 @@ async fn only_its_own_valid_token_is_exchanged() {
     token.put(&of_others.token());
     assert_eq!(aadsts(exchange().await), "700213");
 }
+
+#[tokio::test]
+async fn a_new_key_of_the_control_plane_is_found() {
+    let mut control_plane = ControlPlane::start();
+    let namespace = control_plane.namespace("keys").await;
+    let entra = Entra::start();
+    let issuer = entra.trust_control_plane(&control_plane).await;
+    entra.registered(CLIENT, TENANT, &issuer, &format!("system:serviceaccount:{namespace}:default"));
+    let exchange = async |token: &ProjectedToken<'_>| {
+        with_token_file(&entra, token.path(), TENANT).get_token(&[SCOPE], None).await
+    };
+    let old = ProjectedToken::write(&control_plane, &namespace, "default").await;
+    assert!(exchange(&old).await.is_ok());
+    let old = old.token();
+
+    control_plane.stop();
+    for file in ["sa.key", "sa.pub"] {
+        std::fs::remove_file(control_plane.data_dir().join(file)).unwrap();
+    }
+    control_plane.resume();
+    let token = ProjectedToken::write(&control_plane, &namespace, "default").await;
+    assert!(exchange(&token).await.is_ok());
+    token.put(&old);
+    assert_eq!(aadsts(exchange(&token).await), "7000272", "its key is not published any more");
+    let file = token.path().to_owned();
+    control_plane.kill();
+    let unreachable = with_token_file(&entra, &file, TENANT).get_token(&[SCOPE], None).await;
+    assert_eq!(aadsts(unreachable), "50166", "whose keys cannot be had is not believed");
+}

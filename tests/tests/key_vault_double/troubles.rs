@@ -139,7 +139,8 @@ async fn the_vault_may_be_away_or_somebody_else() {
 
     let before = it.vault.calls().len();
     it.vault.untrusted(true);
-    assert!(it.get().await.is_err());
+    // The first may only find that its old connection is cut.
+    assert!(it.get().await.is_err() && it.get().await.is_err());
     assert_eq!(it.vault.calls().len(), before, "nothing is said to a stranger");
     it.vault.untrusted(false);
     assert!(it.get().await.is_ok());
