@@ -26,6 +26,8 @@ pub struct Vaulted<'a> {
     pub release: Release<'a>,
     /// The token that its controllers exchange.
     pub token: ProjectedToken<'a>,
+    /// The custody that it was installed with.
+    pub custody: String,
     issuer: String,
 }
 
@@ -54,7 +56,7 @@ impl<'a> Vaulted<'a> {
             vault.grant_on(CLIENT_ID, Role::KeyVaultSecretsOfficer, &format!("secrets/{secret}"));
         }
         let token = ProjectedToken::write(control_plane, &namespace, &account).await;
-        let vaulted = Self { entra, vault, release, token, issuer };
+        let vaulted = Self { entra, vault, release, token, issuer, custody: custody.to_owned() };
         vaulted.register();
         vaulted
     }

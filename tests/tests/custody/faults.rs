@@ -37,7 +37,7 @@ enum Wrong {
 impl Scene<'_> {
     async fn wrong(&self, wrong: Wrong, is_wrong: bool) {
         let (vault, entra) = (&self.vaulted.vault, &self.vaulted.entra);
-        let is_wrapped = vault.secret_versions(SECRET).is_empty();
+        let is_wrapped = self.vaulted.custody == "key-vault-wrapped";
         match wrong {
             Wrong::Calls(trouble) if is_wrong => drop(vault.inject(CallFault::new("*", trouble))),
             Wrong::Calls(_) => vault.clear(),

@@ -265,15 +265,12 @@ fn refused_by_vault(
             FailureKind::NotFound,
             format!(
                 "{what}, or the version, does not exist; if it was deleted: {}",
-                recover(one, vault, name)
+                command(one, "recover", vault, name)
             ),
         ),
         409 if has("ObjectIsDeletedButRecoverable") => Failure::new(
             FailureKind::NotFound,
-            format!(
-                "{what} is deleted and its name is blocked: {}",
-                command(one, "recover", vault, name)
-            ),
+            format!("{what} is deleted and its name is blocked: {}", command(one, "recover", vault, name)),
         ),
         409 => Failure::new(
             FailureKind::Unavailable,

@@ -302,7 +302,10 @@ impl KeyVault {
 }
 
 /// An answer, or why there is none.
-async fn in_time<T>(asked: &Asked, answer: impl Future<Output = azure_core::Result<T>>) -> Result<T, Failure> {
+async fn in_time<T>(
+    asked: &Asked,
+    answer: impl Future<Output = azure_core::Result<T>>,
+) -> Result<T, Failure> {
     match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(|error| answer::failure(asked, &error)),
         Err(_) => Err(asked.late()),
