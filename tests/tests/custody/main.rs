@@ -4,6 +4,7 @@
 
 mod etcd;
 mod faults;
+mod killed;
 mod rotation;
 mod story;
 
@@ -84,6 +85,23 @@ impl<'a> Scene<'a> {
     pub(crate) async fn item(&self, secret: &str, item: &str) -> Option<String> {
         let data = objects::secret_data(&self.client, self.vaulted.release.namespace(), secret).await?;
         data.get(item).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// Waits until every private half is where that custody keeps it.
+    pub(crate) async fn settled(&self, custody: &str) {
+        eventually(PATIENCE, async || {
+            let keys = self.keys().await;
+            let mut kept: Vec<_> =
+                keys.values().map(|key| text(key, "custody.json").unwrap_or_default()).collect();
+            kept.push(self.item("privyseal-publisher-key", "custody.json").await.unwrap_or_default());
+            let moving = self.item("privyseal-publisher-key-moving", "publisher.key").await;
+            let is_kept = |reference: &String| match custody {
+                "cluster" => reference.is_empty(),
+                _ => reference.contains(custody),
+            };
+            if kept.iter().all(is_kept) && moving.is_none() { Ok(()) } else { Err((kept, moving.is_some())) }
+        })
+        .await;
     }
 
     /// Waits until as many keys are held and waited for.
