@@ -230,8 +230,8 @@ impl Duties {
         let mut next = held.renewal(self.keys.renew_period, now);
         if next == Renewal::Now && !held.waiting.is_empty() {
             // The key that seems to be missing may be there again: its vault is asked once more, before a second one is made.
-            self.store.key_secrets().ask_again().await;
-            held = self.store.reload().await.map_err(|error| custody_error(&error))?;
+            self.store.ask_again().await;
+            held = self.store.subscribe().borrow().clone();
             next = held.renewal(self.keys.renew_period, now);
         }
         let mut try_again = TRY_AGAIN;
