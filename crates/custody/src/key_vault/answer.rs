@@ -231,7 +231,8 @@ fn refused_by_vault(
         403 | 404 if ends_disabled.into_iter().any(has) => Failure::new(
             FailureKind::Disabled,
             format!(
-                "the version of {what} is disabled; enable it: az keyvault {one} set-attributes --enabled true"
+                "the version of {what} is disabled; enable it: {}",
+                command(one, "set-attributes --enabled true", vault, name)
             ),
         ),
         403 if out_of_dates.into_iter().any(has) => Failure::new(
@@ -265,7 +266,7 @@ fn refused_by_vault(
             FailureKind::NotFound,
             format!(
                 "{what}, or the version, does not exist; if it was deleted: {}",
-                recover(one, vault, name)
+                command(one, "recover", vault, name)
             ),
         ),
         409 if has("ObjectIsDeletedButRecoverable") => Failure::new(
