@@ -48,9 +48,11 @@ impl FailureKind {
     /// Whether it is about the vault as a whole: then asking for the next key now would fail too.
     pub fn is_of_the_vault(self) -> bool {
         match self {
-            Self::Unauthenticated | Self::Forbidden | Self::Throttled | Self::Unavailable | Self::Untrusted => {
-                true
-            }
+            Self::Unauthenticated
+            | Self::Forbidden
+            | Self::Throttled
+            | Self::Unavailable
+            | Self::Untrusted => true,
             Self::Disabled | Self::NotFound | Self::Damaged => false,
         }
     }

@@ -271,10 +271,7 @@ fn refused_by_vault(
         ),
         409 if has("ObjectIsDeletedButRecoverable") => Failure::new(
             FailureKind::NotFound,
-            format!(
-                "{what} is deleted and its name is blocked: {}",
-                command(one, "recover", vault, name)
-            ),
+            format!("{what} is deleted and its name is blocked: {}", command(one, "recover", vault, name)),
         ),
         409 => Failure::new(
             FailureKind::Unavailable,
