@@ -141,6 +141,9 @@ pub enum ConfigError {
     /// The authority host.
     #[error("not an authority host: https:// and a host, with no user, path or query")]
     AuthorityHost,
+    /// The endpoint of an App Service.
+    #[error("IDENTITY_ENDPOINT is no address")]
+    IdentityEndpoint,
     /// A tenant.
     #[error("not a tenant: letters, digits, hyphens and dots")]
     Tenant,
