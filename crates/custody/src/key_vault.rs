@@ -30,6 +30,7 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod turn;
 pub mod wrapped;
 
 pub use address::{Cloud, Collection, ObjectName, VaultUrl, VersionId};
@@ -47,6 +48,7 @@ use privyseal_envelope::Plaintext;
 use std::sync::Arc;
 use std::time::Duration;
 use transport::Clock;
+use turn::Turns;
 
 /// How many calls of a vault are made in any 10 seconds, unless configured otherwise.
 pub const DEFAULT_BUDGET: u32 = 100;
@@ -139,6 +141,9 @@ pub enum ConfigError {
     /// The authority host.
     #[error("not an authority host: https:// and a host, with no user, path or query")]
     AuthorityHost,
+    /// The endpoint of an App Service.
+    #[error("IDENTITY_ENDPOINT is no address")]
+    IdentityEndpoint,
     /// A tenant.
     #[error("not a tenant: letters, digits, hyphens and dots")]
     Tenant,
@@ -176,6 +181,7 @@ struct Inner {
     publisher_name: ObjectName,
     keys: KeyClient,
     secrets: SecretClient,
+    turns: Turns,
     current_key: client::CurrentKey,
     clock: Arc<Clock>,
     observer: Arc<dyn Observer>,
@@ -220,6 +226,7 @@ impl KeyVault {
             tokens,
             Arc::clone(&observer),
         )?;
+        let (turns, credential) = Turns::watching(credential);
         let transport =
             transport::to_vault(http, &vault, config.budget, Arc::clone(&clock), Arc::clone(&observer));
         let (keys, secrets) = client::clients(&vault, credential, transport, config.emulator)?;
@@ -230,6 +237,7 @@ impl KeyVault {
             publisher_name,
             keys,
             secrets,
+            turns,
             current_key: client::CurrentKey::new(config.poll_interval),
             clock,
             observer,

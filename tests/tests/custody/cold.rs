@@ -63,7 +63,10 @@ async fn a_thousand_objects_wait(custody: &str) {
     let (private, writes) =
         (value("privyseal_private_operations_total"), value("privyseal_status_writes_total"));
     assert_eq!(private, OBJECTS as f64 / 2.0, "{custody}: what was right is not opened again");
-    assert!(writes <= OBJECTS as f64, "{custody}: a new one says that it waits, and that it is done: {writes}");
+    assert!(
+        writes <= OBJECTS as f64,
+        "{custody}: a new one says that it waits, and that it is done: {writes}"
+    );
     let operation = if custody == "key-vault-secret" { "getSecret" } else { "unwrapKey" };
     let calls = scene.vaulted.vault.calls();
     let with_token = calls.iter().filter(|call| !call.challenged).count();
