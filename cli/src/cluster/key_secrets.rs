@@ -63,6 +63,12 @@ pub(crate) struct KeySecret {
 }
 
 impl KeySecret {
+    #[cfg(test)]
+    pub(crate) fn for_test(name: &str, custody: Option<Kind>, was_in_clear: bool) -> Self {
+        let (name, compromised) = (name.to_owned(), false);
+        Self { name, uid: None, resource_version: None, compromised, custody, was_in_clear }
+    }
+
     /// Whether a vault keeps now what once lay in the cluster for whoever could read Secrets. Of what still does, that is
     /// nothing to tell.
     pub(crate) fn once_lay_in_clear(&self) -> bool {

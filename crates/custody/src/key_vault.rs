@@ -36,7 +36,7 @@ pub mod wrapped;
 pub use address::{Cloud, Collection, ObjectName, VaultUrl, VersionId};
 pub use client::{SecretValue, SecretVersion, VaultKey};
 pub use credential::Credential;
-pub use identity::Identity;
+pub use identity::{Assertion, Identity};
 pub use observer::{Answer, Observer, Operation};
 
 use crate::InCluster;

@@ -13,11 +13,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// The service's version of this one request; it is answered before it is looked at.
 const API_VERSION: &str = "7.6";
 /// The longest id that is shown.
 const MAX_ID: usize = 64;
+/// The longest issuer, subject or audience that is shown.
+const MAX_CLAIM: usize = 512;
 
 /// What an access token says of who holds it. Nothing is there that it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,9 +49,7 @@ impl Identity {
             idtyp: Option<String>,
             exp: Option<i64>,
         }
-        let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
-        let claims: Claims =
-            claims.and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default();
+        let claims: Claims = claims_of(token);
         Self {
             tenant: claims.tid.filter(|text| is_id(text)),
             object: claims.oid.filter(|text| is_id(text)),
@@ -57,6 +58,61 @@ impl Identity {
             expires: claims.exp.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         }
     }
+}
+
+/// What a service-account token says of itself: what a federated credential has to name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assertion {
+    /// Who made it.
+    pub issuer: Option<String>,
+    /// About whom: `system:serviceaccount:NAMESPACE:NAME`.
+    pub subject: Option<String>,
+    /// For whom.
+    pub audiences: Vec<String>,
+    /// Until when it is valid.
+    pub expires: Option<Timestamp>,
+}
+
+impl Assertion {
+    /// Reads the claims of a service-account token.
+    pub fn of_token(token: &str) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Claims {
+            iss: Option<String>,
+            sub: Option<String>,
+            aud: Audiences,
+            exp: Option<i64>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Audiences {
+            One(String),
+            Some(Vec<String>),
+        }
+        impl Default for Audiences {
+            fn default() -> Self {
+                Self::Some(Vec::new())
+            }
+        }
+        let Claims { iss, sub, aud, exp } = claims_of(token.trim());
+        let shown = |text: &String| text.len() <= MAX_CLAIM && text.bytes().all(|b| b.is_ascii_graphic());
+        let audiences = match aud {
+            Audiences::One(one) => vec![one],
+            Audiences::Some(all) => all,
+        };
+        Self {
+            issuer: iss.filter(shown),
+            subject: sub.filter(shown),
+            audiences: audiences.into_iter().filter(shown).collect(),
+            expires: exp.and_then(|seconds| Timestamp::from_second(seconds).ok()),
+        }
+    }
+}
+
+fn claims_of<T: Default + DeserializeOwned>(token: &str) -> T {
+    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    claims.and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default()
 }
 
 impl KeyVault {
@@ -123,6 +179,23 @@ mod tests {
         for garbage in ["", "opaque", "a.b.c", "..", &token("[]")] {
             assert_eq!(Identity::of_token(garbage), Identity::default(), "{garbage}");
         }
+    }
+
+    #[test]
+    fn a_service_account_token_says_what_a_federated_credential_must_name() {
+        let token = |claims: &str| format!("e30.{}.c2ln\n", URL_SAFE_NO_PAD.encode(claims));
+        let said = Assertion::of_token(&token(
+            r#"{"iss":"https://issuer.example/","sub":"system:serviceaccount:a:b","aud":["api://x"],"exp":1000}"#,
+        ));
+        assert_eq!(said.issuer.as_deref(), Some("https://issuer.example/"));
+        assert_eq!(said.subject.as_deref(), Some("system:serviceaccount:a:b"));
+        assert_eq!(
+            (said.audiences, said.expires),
+            (vec!["api://x".to_owned()], Timestamp::from_second(1000).ok())
+        );
+        assert_eq!(Assertion::of_token(&token(r#"{"aud":"one"}"#)).audiences, ["one"]);
+        assert_eq!(Assertion::of_token(&token("{\"iss\":\"a\\u001b[31m\"}")), Assertion::default());
+        assert_eq!(Assertion::of_token("no token"), Assertion::default());
     }
 
     #[test]
