@@ -41,8 +41,15 @@ pub(crate) struct KeyFileOptions {
 enum FileKey {
     /// All of it.
     Whole(KeyringEntry),
-    /// All but its private half, which this custody keeps.
-    Kept(Located<Secret>, Kind),
+    /// All but its private half, which a vault keeps.
+    Kept(Box<KeptKey>),
+}
+
+/// A key Secret without its private half.
+struct KeptKey {
+    secret: Located<Secret>,
+    /// Which custody keeps that.
+    kind: Kind,
 }
 
 /// Keys, and those that cannot be used.
@@ -79,7 +86,7 @@ impl KeyFileOptions {
                 let (mut found, kept) = read_files(&self.key, &identities)?;
                 match &vault {
                     Some(vault) => run_async(from_vault(vault, kept, &mut found))??,
-                    None => found.left_out.extend(kept.iter().map(|(secret, kind)| no_vault(secret, *kind))),
+                    None => found.left_out.extend(kept.iter().map(no_vault)),
                 }
                 found
             }
@@ -107,10 +114,7 @@ impl Found {
 }
 
 /// What the files hold, and what a vault has to be asked for.
-fn read_files(
-    paths: &[PathBuf],
-    identities: &[Identity],
-) -> Result<(Found, Vec<(Located<Secret>, Kind)>), CommandError> {
+fn read_files(paths: &[PathBuf], identities: &[Identity]) -> Result<(Found, Vec<KeptKey>), CommandError> {
     let (mut found, mut kept) = (Found::default(), Vec::new());
     for path in paths {
         let source = Source::from_argument(path);
@@ -119,7 +123,7 @@ fn read_files(
         for result in keys_of(&bytes, &name, identities) {
             match result {
                 Ok(FileKey::Whole(entry)) => found.entries.push(entry),
-                Ok(FileKey::Kept(secret, kind)) => kept.push((secret, kind)),
+                Ok(FileKey::Kept(key)) => kept.push(*key),
                 Err(error) => found.left_out.push(error),
             }
         }
@@ -128,17 +132,13 @@ fn read_files(
 }
 
 /// Asks the vault for private halves, one call each.
-async fn from_vault(
-    vault: &KeyVault,
-    kept: Vec<(Located<Secret>, Kind)>,
-    found: &mut Found,
-) -> Result<(), CommandError> {
+async fn from_vault(vault: &KeyVault, kept: Vec<KeptKey>, found: &mut Found) -> Result<(), CommandError> {
     if kept.is_empty() {
         speech::note("the files hold their private halves: the vault is not asked");
         return Ok(());
     }
     let custodies = custodies_of(vault, Kind::Cluster)?;
-    for (secret, _) in kept {
+    for KeptKey { secret, .. } in kept {
         let about = secret.message(secret_name(&secret.object));
         match patiently(async || custodies.open(&secret.object).await).await {
             Ok(entry) => found.entries.push(entry),
@@ -205,7 +205,7 @@ fn entry_of(source: &str, pem: &[u8]) -> Result<KeyringEntry, PrivateKeyError> {
     }
 }
 
-fn no_vault(secret: &Located<Secret>, kind: Kind) -> CommandError {
+fn no_vault(KeptKey { secret, kind }: &KeptKey) -> CommandError {
     CommandError::input(secret.message(format_args!(
         "{}: its private half is kept by {kind}, and no vault is named: give --key-vault URL",
         secret_name(&secret.object)
@@ -272,7 +272,7 @@ fn key_of_document(document: Document) -> Result<FileKey, CommandError> {
     let secret = Located::from_document(document, Document::into_secret)?;
     match key_secret::from_secret(&secret.object) {
         Ok(entry) => Ok(FileKey::Whole(entry)),
-        Err(NotAKey::Elsewhere { kind }) => Ok(FileKey::Kept(secret, kind)),
+        Err(NotAKey::Elsewhere { kind }) => Ok(FileKey::Kept(Box::new(KeptKey { secret, kind }))),
         Err(error) => {
             Err(CommandError::input(secret.message(format_args!("{}: {error}", secret_name(&secret.object)))))
         }

@@ -239,10 +239,12 @@ fn judge_clock(ahead: Option<SignedDuration>) -> Finding {
     let what = || format!("this machine's clock and the vault's are {seconds} s apart");
     let cure = "set the clock by NTP, such as by `timedatectl set-ntp true`: a token is refused if it seems to be from the \
                 future, or past its end";
-    match seconds {
-        ..=CLOCK_TOLERANCE => Finding::ok(Check::AzureClock, "this machine's clock agrees with the vault's"),
-        ..=TOKEN_TOLERANCE => Finding::warning(Check::AzureClock, what(), cure),
-        _ => Finding::problem(Check::AzureClock, what(), cure),
+    if seconds <= CLOCK_TOLERANCE {
+        Finding::ok(Check::AzureClock, "this machine's clock agrees with the vault's")
+    } else if seconds <= TOKEN_TOLERANCE {
+        Finding::warning(Check::AzureClock, what(), cure)
+    } else {
+        Finding::problem(Check::AzureClock, what(), cure)
     }
 }
 

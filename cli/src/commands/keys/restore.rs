@@ -51,7 +51,7 @@ Examples:
   privyseal keys restore prod.backup --identity ~/escrow.txt --check ./clusters/prod
 
 Exit status: 0 done, or all opens; 1 it failed, or something would not open; 2 wrong usage or unreadable input;
-3 the cluster cannot be reached.")]
+3 the cluster, or the vault, cannot be reached.")]
 pub(super) struct Args {
     /// The backup; `-` is stdin
     file: PathBuf,
