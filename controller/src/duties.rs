@@ -4,7 +4,8 @@
 //! that only believes it leads, must not lead to a second key.
 
 use crate::config::KeyConfig;
-use crate::escrow::{Escrow, back_off, choose};
+use crate::escrow;
+use crate::escrow::{Escrow, choose};
 use crate::events::Events;
 use crate::keystore::{Held, KeyStore, bounded, custody_error};
 use crate::leader::Leadership;
@@ -14,6 +15,7 @@ use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::MakerMark;
 use privyseal_custody::custody::Failure;
+use privyseal_custody::custody::back_off;
 use privyseal_custody::key_secrets::{Adopted, CustodyError, PUBLISHER_SECRET};
 use privyseal_envelope::Fingerprint;
 use privyseal_envelope::rsa::OpeningKey;
@@ -96,24 +98,28 @@ impl Duties {
     /// The publisher key: read, or made if there is none. Tries until it has one; `failures` hears why a vault does not
     /// give it.
     pub(crate) async fn publisher_key(&self, failures: &watch::Sender<Option<Failure>>) -> Arc<PublisherKey> {
+        let mut tries = 0;
         loop {
-            let wait = match self.find_or_make_publisher_key().await {
+            let error = match self.find_or_make_publisher_key().await {
                 Ok(key) => return key,
-                Err(error) => {
-                    tracing::error!(error = %custody_error(&error), "no publisher key yet");
-                    if let CustodyError::Vault { failure, .. } = error {
-                        failures.send_if_modified(|told| {
-                            let is_news = told.as_ref() != Some(&failure);
-                            *told = Some(failure);
-                            is_news
-                        });
-                        // Custody remembers when the vault is to be asked again.
-                        LOOK_WHETHER_DUE
-                    } else {
-                        TRY_AGAIN
-                    }
-                }
+                Err(error) => error,
             };
+            tries += 1;
+            let wait = match &error {
+                CustodyError::Vault { failure, .. } if failure.kind().heals() => {
+                    failure.wait().unwrap_or_else(|| back_off(tries))
+                }
+                CustodyError::Vault { .. } => self.store.poll_interval().unwrap_or(TRY_AGAIN),
+                _ => TRY_AGAIN,
+            };
+            tracing::error!(seconds = wait.as_secs(), error = %custody_error(&error), "no publisher key yet; it is tried again");
+            if let CustodyError::Vault { failure, .. } = error {
+                failures.send_if_modified(|told| {
+                    let is_news = told.as_ref() != Some(&failure);
+                    *told = Some(failure);
+                    is_news
+                });
+            }
             tokio::time::sleep(wait).await;
         }
     }
@@ -222,6 +228,12 @@ impl Duties {
         }
         let now = (self.now)();
         let mut next = held.renewal(self.keys.renew_period, now);
+        if next == Renewal::Now && !held.waiting.is_empty() {
+            // The key that seems to be missing may be there again: its vault is asked once more, before a second one is made.
+            self.store.key_secrets().ask_again().await;
+            held = self.store.reload().await.map_err(|error| custody_error(&error))?;
+            next = held.renewal(self.keys.renew_period, now);
+        }
         let mut try_again = TRY_AGAIN;
         if next == Renewal::Now {
             let made = match adopted {
@@ -301,13 +313,21 @@ impl Duties {
             return;
         }
         let key_secrets = self.store.key_secrets();
-        let unsettled = async {
-            if self.leadership.is_held() && key_secrets.settle_publisher().await? {
-                tracing::info!("the publisher key is where it should be now");
+        if self.leadership.is_held() {
+            match key_secrets.settle_publisher().await {
+                Ok(true) => tracing::info!("the publisher key was moved to its custody"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        secret = PUBLISHER_SECRET,
+                        error = %custody_error(&error),
+                        "the publisher key was not moved to its custody"
+                    );
+                    told.is_settled = false;
+                }
             }
-            key_secrets.unsettled().await
-        };
-        let unsettled = match unsettled.await {
+        }
+        let unsettled = match key_secrets.unsettled().await {
             Ok(unsettled) => unsettled,
             Err(error) => {
                 tracing::warn!(error = %custody_error(&error), "where keys are kept is not looked at");
@@ -442,7 +462,7 @@ impl Duties {
         self.metrics.escrow_failures.inc();
         self.metrics.escrow_pending.set(1);
         told.escrow_failures = told.escrow_failures.saturating_add(1);
-        let wait = back_off(told.escrow_failures).max(asked.unwrap_or_default());
+        let wait = escrow::back_off(told.escrow_failures).max(asked.unwrap_or_default());
         tracing::error!(secret, seconds = wait.as_secs(), "{note}; it is tried again");
         if told.escrow.as_ref() != Some(&note) {
             self.events.escrow_failed(secret, &note).await;
@@ -486,8 +506,6 @@ fn from_until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(wait).unwrap_or(LOOK_AGAIN)
 }
 
-/// How often to look whether a vault may be asked again for the publisher key.
-const LOOK_WHETHER_DUE: Duration = Duration::from_millis(500);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// A clock that jumped, or a watch that slept, delays nothing by more than this.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);

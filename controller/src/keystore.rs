@@ -160,8 +160,9 @@ impl Held {
 
     /// Certificates that would seal at `now`, of keys that their vault will give again.
     fn awaited_at(&self, now: Timestamp) -> impl Iterator<Item = &Certificate> {
-        let heals = self.waiting.iter().filter(|key| key.failure.kind().heals());
-        heals.map(|key| &key.certificate).filter(move |certificate| {
+        let may_come = |key: &&Waiting| key.failure.kind().heals() || key.failure.kind().is_of_the_vault();
+        let may_come = self.waiting.iter().filter(may_come);
+        may_come.map(|key| &key.certificate).filter(move |certificate| {
             certificate.not_before() <= now
                 && certificate.usable_at(now).is_ok()
                 && !self.revoked.contains(&certificate.fingerprint())

@@ -109,7 +109,8 @@ pub struct Call {
     pub version: Option<String>,
     /// Who asks, as far as the token is good.
     pub client_id: Option<String>,
-    /// Whether it carried no token: so a client asks where to get one, and is answered 401. Such calls are not counted.
+    /// Whether it carried no token: so a client asks where to get one, and is answered 401. Such calls are not
+    /// counted.
     pub challenged: bool,
     /// The status that the client got; `None` when it got none, or not yet.
     pub status: Option<u16>,

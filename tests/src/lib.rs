@@ -38,6 +38,7 @@ pub mod sealing;
 mod tls_server;
 pub mod tools;
 mod trouble;
+pub mod vaulted;
 pub mod world;
 
 pub use control_plane::ControlPlane;
@@ -47,3 +48,4 @@ pub use eventually::eventually;
 pub use fault_proxy::{Action, Fault, FaultProxy, Requests};
 pub use image::Image;
 pub use key_vault::KeyVault;
+pub use vaulted::Vaulted;

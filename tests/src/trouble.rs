@@ -43,6 +43,7 @@ pub enum Trouble {
 #[derive(Clone, Debug)]
 pub struct CallFault {
     operation: String,
+    name: Option<String>,
     client_id: Option<String>,
     trouble: Trouble,
     times: Option<usize>,
@@ -52,7 +53,19 @@ pub struct CallFault {
 impl CallFault {
     /// For all calls of an operation, as the log of calls names them (`unwrapKey`, `getSecret`); `*` for all.
     pub fn new(operation: &str, trouble: Trouble) -> Self {
-        Self { operation: operation.to_owned(), client_id: None, trouble, times: None, during: None }
+        Self {
+            operation: operation.to_owned(),
+            name: None,
+            client_id: None,
+            trouble,
+            times: None,
+            during: None,
+        }
+    }
+
+    /// Only for calls about the key or secret of this name.
+    pub fn on(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
     }
 
     /// Only for calls of this client.
@@ -115,17 +128,18 @@ impl Troubles {
     }
 
     /// What is to happen to a call, which counts as hit.
-    pub(crate) fn of(&self, operation: &str, client_id: Option<&str>) -> Option<Trouble> {
+    pub(crate) fn of(&self, operation: &str, name: &str, client_id: Option<&str>) -> Option<Trouble> {
         let rules = locked(&self.rules);
-        rules.iter().find(|rule| rule.hit(operation, client_id)).map(|rule| rule.fault.trouble)
+        rules.iter().find(|rule| rule.hit(operation, name, client_id)).map(|rule| rule.fault.trouble)
     }
 }
 
 impl Rule {
     /// Called under the lock of the rules.
-    fn hit(&self, operation: &str, client_id: Option<&str>) -> bool {
+    fn hit(&self, operation: &str, name: &str, client_id: Option<&str>) -> bool {
         let fault = &self.fault;
         let fits = (fault.operation == "*" || fault.operation == operation)
+            && fault.name.as_deref().is_none_or(|wanted| name == wanted)
             && fault.client_id.as_deref().is_none_or(|wanted| client_id == Some(wanted))
             && fault.times.is_none_or(|times| self.hits.load(Ordering::SeqCst) < times)
             && fault.during.is_none_or(|time| self.since.elapsed() < time);
@@ -180,11 +194,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_for_its_operation_its_client_its_number_and_its_time() {
+    fn a_fault_is_for_its_operation_its_name_its_client_its_number_and_its_time() {
         let troubles = Arc::new(Troubles::default());
         let twice = troubles.inject(CallFault::new("unwrapKey", Trouble::Cut).of("me").next(2));
         let over = troubles.inject(CallFault::new("*", Trouble::Hang).during(Duration::ZERO));
-        let hit = |operation, client| troubles.of(operation, Some(client)).is_some();
+        let hit = |operation, client| troubles.of(operation, "key", Some(client)).is_some();
         assert!(!hit("wrapKey", "me") && !hit("unwrapKey", "you"));
         assert!(hit("unwrapKey", "me") && hit("unwrapKey", "me") && !hit("unwrapKey", "me"));
         assert_eq!((twice.hits(), over.hits()), (2, 0));
@@ -192,6 +206,9 @@ mod tests {
         let always = troubles.inject(CallFault::new("*", Trouble::Cut));
         assert!(hit("wrapKey", "me") && hit("getSecret", "you"));
         always.remove();
+        let other = troubles.inject(CallFault::new("*", Trouble::Cut).on("other"));
+        assert!(troubles.of("wrapKey", "other", None).is_some());
         assert!(!hit("wrapKey", "me"));
+        assert_eq!(other.hits(), 1);
     }
 }

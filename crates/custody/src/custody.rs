@@ -11,7 +11,7 @@
 
 mod failure;
 
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, back_off};
 
 use crate::MakerMark;
 use crate::key_vault::{secret, wrapped};

@@ -198,6 +198,11 @@ impl KeySecrets {
         Ok(loaded)
     }
 
+    /// Has the next look ask vaults for what they did not give, whatever the wait.
+    pub async fn ask_again(&self) {
+        self.keys.lock().await.forget_failures();
+    }
+
     /// The key that a reference stands for: remembered, or from its vault.
     async fn open(
         &self,

@@ -14,7 +14,7 @@
 //! Four rules hold here:
 //!
 //! - **Nobody is called whom the configuration does not name.** An id that is stored or answered is compared with the
-//!   configured vault and name ([`address`]), and the transport sends to no other host, whatever the SDK is told.
+//!   configured vault and name ([`VersionId`]), and the transport sends to no other host, whatever the SDK is told.
 //! - **One retry policy**, and it is the caller's: the SDK retries nothing, and what fails says when to ask again.
 //! - **No answer is shown.** Of an error only a code of a checked alphabet gets into a message.
 //! - **Values are wiped where they are ours**: keys, private halves and what is made of them. The SDK and the HTTP

@@ -43,6 +43,10 @@ impl SealingKey {
             number[zeros..].to_vec()
         };
         let components = PublicKeyComponents { n: strip(modulus), e: strip(exponent) };
+        // AWS-LC takes 1 here, with which encrypting does nothing.
+        if matches!(components.e[..], [] | [0..=2]) {
+            return Err(KeyError::Rejected);
+        }
         Self::new(components.try_into().map_err(|_| KeyError::Rejected)?)
     }
 
@@ -187,6 +191,23 @@ mod tests {
         let again = OpeningKey::from_pkcs1_der(&key.to_pkcs1_der().unwrap()).unwrap();
         assert_eq!(key.fingerprint(), again.fingerprint());
         assert_eq!(key.to_pkcs1_der().unwrap(), again.to_pkcs1_der().unwrap());
+    }
+
+    /// With exponent 1 everybody can open what is sealed, and with an even one nobody.
+    #[test]
+    fn a_key_that_encrypts_nothing_is_no_key() {
+        let key = OpeningKey::generate(KeySize::Rsa2048).unwrap();
+        let spki = key.sealing_key().spki_der();
+        let (before, exponent) = spki.split_at(spki.len() - 5);
+        assert_eq!(exponent, [2, 3, 1, 0, 1]);
+        for exponent in 0..=3 {
+            let mut changed = [before, &[2, 1, exponent]].concat();
+            // Three lengths count the exponent's two bytes less: of the whole, the bit string and the key.
+            for at in [3, 22, 27] {
+                changed[at] -= 2;
+            }
+            assert_eq!(SealingKey::from_spki_der(&changed).is_ok(), exponent == 3, "{exponent}");
+        }
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Application {
             return Err(Refusal::no_subject(subject));
         }
         if !assertion.is_for(EXCHANGE_AUDIENCE) {
-            return Err(Refusal::bad_audience(&assertion.claims["aud"]));
+            return Err(Refusal::bad_audience(assertion));
         }
         if !assertion.is_valid_at(now()) {
             return Err(Refusal::expired(assertion));

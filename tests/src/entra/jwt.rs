@@ -122,12 +122,17 @@ impl<'a> Token<'a> {
         self.claims[claim].as_str().unwrap_or_default()
     }
 
-    /// Whether it is for this audience; the claim is one or a list.
-    pub(crate) fn is_for(&self, audience: &str) -> bool {
+    /// For whom it is; the claim is one or a list.
+    pub(crate) fn audiences(&self) -> Vec<&str> {
         match &self.claims["aud"] {
-            Value::Array(several) => several.iter().any(|one| one == audience),
-            one => one == audience,
+            Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+            one => one.as_str().into_iter().collect(),
         }
+    }
+
+    /// Whether it is for this audience.
+    pub(crate) fn is_for(&self, audience: &str) -> bool {
+        self.audiences().contains(&audience)
     }
 
     /// Whether `now`, in Unix seconds, is in its time. One without an end is never valid.

@@ -74,9 +74,10 @@ impl Refusal {
         Self::new("invalid_client", 700_213, text)
     }
 
-    pub(super) fn bad_audience(audience: &Value) -> Self {
+    pub(super) fn bad_audience(assertion: &Token<'_>) -> Self {
         let text = format!(
-            "No matching federated identity record found for presented assertion audience '{audience}'."
+            "No matching federated identity record found for presented assertion audience '{}'.",
+            assertion.audiences().join(", ")
         );
         Self::new("invalid_client", 700_212, text)
     }

@@ -130,7 +130,7 @@ impl Endpoint {
         scope: String,
         outcome: impl Future<Output = Outcome> + Send,
     ) -> Result<Response<Body>, Dropped> {
-        let trouble = self.shared.troubles.of("token", client_id.as_deref());
+        let trouble = self.shared.troubles.of("token", "", client_id.as_deref());
         let tenant = tenant.to_owned();
         let ticket = self.shared.log.add(|at| Exchange {
             at,

@@ -54,8 +54,8 @@ impl Shared {
             return Err(Refusal::unauthorized(&message));
         }
         if !token.is_for(RESOURCE) {
-            let message =
-                format!("AKV10022: Invalid audience. Expected {RESOURCE}, found: {}.", token.claims["aud"]);
+            let found = token.audiences().join(", ");
+            let message = format!("AKV10022: Invalid audience. Expected {RESOURCE}, found: {found}.");
             return Err(Refusal::unauthorized(&message));
         }
         if !token.is_valid_at(now()) {

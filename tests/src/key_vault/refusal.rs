@@ -111,7 +111,8 @@ impl Refusal {
             403 => ("Forbidden", "The call was troubled by the test."),
             429 => (
                 "Throttled",
-                "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached",
+                "Request was not processed because too many requests were received. Reason: \
+                 VaultRequestTypeLimitReached",
             ),
             503 => ("ServiceUnavailable", "The service is not available. It was troubled by the test."),
             _ => ("InternalServerError", "Internal server error. It was troubled by the test."),

@@ -40,10 +40,11 @@ impl Answer for Vault {
             _ => None,
         };
         let operation = asked.as_ref().map_or("unknown", |asked| asked.operation.name());
+        let name = asked.as_ref().map_or_else(String::new, |asked| asked.name.clone());
         let ticket = self.shared.log.add(|at| Call {
             at,
             operation,
-            name: asked.as_ref().map_or_else(String::new, |asked| asked.name.clone()),
+            name: name.clone(),
             version: asked.as_ref().and_then(|asked| asked.version.clone()),
             client_id: client_id.clone(),
             challenged: matches!(entry, Entry::Absent),
@@ -55,7 +56,7 @@ impl Answer for Vault {
                 self.refused(&missing, self.shared.challenge(None))
             }
             entry => {
-                let trouble = self.shared.troubles.of(operation, client_id.as_deref());
+                let trouble = self.shared.troubles.of(operation, &name, client_id.as_deref());
                 let answer = async {
                     match entry {
                         Entry::Caller(caller) => self.written(self.done(&caller, asked, &head, &body).await),

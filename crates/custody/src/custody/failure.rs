@@ -94,3 +94,8 @@ impl Failure {
         self.retry_after
     }
 }
+
+/// How long to wait before a vault is asked again after so many failures in a row: 1, 2, 4, 8, 16, 32 and then 60 s.
+pub fn back_off(failures: u32) -> Duration {
+    Duration::from_secs(2_u64.saturating_pow(failures.saturating_sub(1)).min(60))
+}

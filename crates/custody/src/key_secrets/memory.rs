@@ -4,7 +4,7 @@
 //! What failed is remembered too. It is asked for again after a wait that grows, or the one that the vault asks for;
 //! what only somebody's doing can heal, at the next poll.
 
-use crate::custody::{Failure, Reference};
+use crate::custody::{Failure, Reference, back_off};
 use privyseal_envelope::Fingerprint;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,10 +70,15 @@ impl<T: Clone> Memory<T> {
         let wait = match failure.wait() {
             _ if !failure.kind().heals() => self.poll_interval,
             Some(wait) => wait,
-            None => back_off(before),
+            None => back_off(before.saturating_add(1)),
         };
         let again = Instant::now() + wait;
         self.slots.insert(place, Slot::Failed { failure, failures: before.saturating_add(1), again });
+    }
+
+    /// Forgets what failed, and when to ask again.
+    pub(super) fn forget_failures(&mut self) {
+        self.slots.retain(|_, slot| matches!(slot, Slot::Held(_)));
     }
 
     /// Forgets, and so wipes, what no Secret refers to any more.
@@ -89,11 +94,6 @@ impl<T: Clone> Memory<T> {
         });
         waits.min()
     }
-}
-
-/// 1, 2, 4, 8, 16, 32 and then 60 s.
-fn back_off(failures: u32) -> Duration {
-    Duration::from_secs(2_u64.saturating_pow(failures).min(60))
 }
 
 #[cfg(test)]

@@ -265,12 +265,12 @@ fn refused_by_vault(
             FailureKind::NotFound,
             format!(
                 "{what}, or the version, does not exist; if it was deleted: {}",
-                recover(one, vault, name)
+                command(one, "recover", vault, name)
             ),
         ),
         409 if has("ObjectIsDeletedButRecoverable") => Failure::new(
             FailureKind::NotFound,
-            format!("{what} is deleted and its name is blocked: {}", recover(one, vault, name)),
+            format!("{what} is deleted and its name is blocked: {}", command(one, "recover", vault, name)),
         ),
         409 => Failure::new(
             FailureKind::Unavailable,
@@ -332,9 +332,10 @@ fn access_policy(operation: Operation) -> &'static str {
     }
 }
 
-fn recover(one: &str, vault: &VaultUrl, name: &str) -> String {
+/// What to type.
+fn command(one: &str, what: &str, vault: &VaultUrl, name: &str) -> String {
     let flag = if vault.is_managed_hsm() { "--hsm-name" } else { "--vault-name" };
-    format!("az keyvault {one} recover {flag} {} --name {name}", vault.name())
+    format!("az keyvault {one} {what} {flag} {} --name {name}", vault.name())
 }
 
 /// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
@@ -533,7 +534,7 @@ mod tests {
         let recover_key = "az keyvault key recover --vault-name team --name it";
         let recover_secret = "az keyvault secret recover --vault-name team --name it";
         #[rustfmt::skip]
-        let rows: &[(O, u16, &str, Option<&str>, &str, K, &str)] = &[
+        let rows = [
             (O::GetKey, 401, "Unauthorized", None, "AKV10032: Invalid issuer. canary", K::Unauthenticated, "another tenant"),
             (O::GetKey, 401, "Unauthorized", None, "canary", K::Unauthenticated, "does not take our token"),
             (O::GetKey, 403, "Forbidden", Some("ForbiddenByRbac"), "canary", K::Forbidden, crypto),
@@ -548,8 +549,8 @@ mod tests {
             (O::GetSecret, 403, "Forbidden", Some("ForbiddenByFirewall"), "canary", K::Forbidden, "firewall"),
             (O::GetSecret, 403, "Forbidden", Some("ForbiddenByConnection"), "canary", K::Forbidden, "private endpoint"),
             (O::UnwrapKey, 403, "Forbidden", Some("KeyOperationForbidden"), "canary", K::Forbidden, "--ops"),
-            (O::GetSecret, 403, "Forbidden", Some("SecretDisabled"), "canary", K::Disabled, "az keyvault secret set-attributes --enabled true"),
-            (O::UnwrapKey, 403, "Forbidden", Some("KeyDisabled"), "canary", K::Disabled, "az keyvault key set-attributes --enabled true"),
+            (O::GetSecret, 403, "Forbidden", Some("SecretDisabled"), "canary", K::Disabled, "az keyvault secret set-attributes --enabled true --vault-name team --name it"),
+            (O::UnwrapKey, 403, "Forbidden", Some("KeyDisabled"), "canary", K::Disabled, "az keyvault key set-attributes --enabled true --vault-name team --name it"),
             (O::GetSecret, 403, "Forbidden", Some("SecretNotYetValid"), "canary", K::Disabled, "--not-before"),
             (O::UnwrapKey, 404, "KeyNotFound", None, "canary", K::NotFound, recover_key),
             (O::GetSecret, 404, "SecretNotFound", None, "canary", K::NotFound, recover_secret),
@@ -565,10 +566,10 @@ mod tests {
             (O::GetKey, 503, "", None, "canary", K::Unavailable, "503"),
         ];
         for (operation, status, code, inner, message, kind, words) in rows {
-            let asked = Asked::vault(*operation, &vault(), "it");
-            let failure = asked.refused(*status, body(code, *inner, message).as_bytes(), None);
+            let asked = Asked::vault(operation, &vault(), "it");
+            let failure = asked.refused(status, body(code, inner, message).as_bytes(), None);
             let text = failure.to_string();
-            assert_eq!(failure.kind(), *kind, "{status} {code} {inner:?}: {text}");
+            assert_eq!(failure.kind(), kind, "{status} {code} {inner:?}: {text}");
             assert!(text.contains(words), "{status} {code} {inner:?}: {text}");
             assert!(text.contains("team.vault.azure.net") || text.contains("it "), "{text}");
             assert!(!text.contains("canary"), "{text}");

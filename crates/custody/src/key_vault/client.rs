@@ -18,6 +18,7 @@ use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use privyseal_envelope::rsa::SealingKey;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+/// Until a whole request is done: a challenge, a token and the call itself, each of which has its own limit, and the
+/// wait for others who are getting the same token.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 /// The operation that a vault key must allow.
 const UNWRAP_KEY: &str = "unwrapKey";
 
@@ -179,7 +183,7 @@ impl KeyVault {
             ..KeyClientGetKeyOptions::default()
         };
         let answer = async { self.0.keys.get_key(name.as_str(), Some(options)).await?.into_model() };
-        let key = answer.await.map_err(|error| answer::failure(&asked, &error))?;
+        let key = in_time(&asked, answer).await?;
         let key = vault_key(key, self.vault(), name, &asked)?;
         match version {
             Some(wanted) if *wanted != key.id => Err(answer::unreadable(&asked)),
@@ -203,7 +207,7 @@ impl KeyVault {
             let content: RequestContent<KeyOperationParameters> = parameters.try_into()?;
             self.0.keys.unwrap_key(name.as_str(), id.version(), content, None).await?.into_model()
         };
-        let result = answer.await.map_err(|error| answer::failure(&asked, &error))?;
+        let result = in_time(&asked, answer).await?;
         result.result.map(Zeroizing::new).ok_or_else(|| answer::unreadable(&asked))
     }
 
@@ -218,7 +222,7 @@ impl KeyVault {
             ..SecretClientGetSecretOptions::default()
         };
         let answer = async { self.0.secrets.get_secret(name.as_str(), Some(options)).await?.into_model() };
-        let secret = answer.await.map_err(|error| answer::failure(&asked, &error))?;
+        let secret = in_time(&asked, answer).await?;
         // The String's own bytes, not a copy: they are wiped in the end.
         let value = secret.value.map(|value| Zeroizing::new(value.into_bytes()));
         let value = value.ok_or_else(|| answer::unreadable(&asked))?;
@@ -250,7 +254,7 @@ impl KeyVault {
             let content: RequestContent<SetSecretParameters> = parameters.try_into()?;
             self.0.secrets.set_secret(name.as_str(), content, None).await?.into_model()
         };
-        let secret = answer.await.map_err(|error| answer::failure(&asked, &error))?;
+        let secret = in_time(&asked, answer).await?;
         drop(secret.value.map(Zeroizing::new));
         let id = secret.id.ok_or_else(|| answer::unreadable(&asked))?;
         VersionId::answered(&id, self.vault(), Collection::Secrets, name)
@@ -266,13 +270,13 @@ impl KeyVault {
             let pages = self.0.secrets.list_secret_properties_versions(name.as_str(), None)?;
             pages.try_collect::<Vec<SecretProperties>>().await
         };
-        let listed = answer.await.map_err(|error| answer::failure(&asked, &error))?;
+        let listed = in_time(&asked, answer).await?;
         let mut versions = Vec::with_capacity(listed.len());
         for one in listed {
             let id = one.id.ok_or_else(|| answer::unreadable(&asked))?;
             versions.push(self.secret_version(name, &id, one.attributes, one.content_type, one.tags)?);
         }
-        versions.sort_by(|a, b| b.created.cmp(&a.created));
+        versions.sort_by_key(|version| Reverse(version.created));
         Ok(versions)
     }
 
@@ -294,6 +298,17 @@ impl KeyVault {
             tags: tags.unwrap_or_default().into_iter().collect(),
             recovery_level: attributes.recovery_level.map(|level| level.to_string()),
         })
+    }
+}
+
+/// An answer, or why there is none.
+async fn in_time<T>(
+    asked: &Asked,
+    answer: impl Future<Output = azure_core::Result<T>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(|error| answer::failure(asked, &error)),
+        Err(_) => Err(asked.late()),
     }
 }
 
