@@ -13,7 +13,7 @@ mod published;
 mod replicas;
 
 pub(crate) use controller::{Controller, NotFound, OpenedWith, Verdict};
-pub(crate) use key_secrets::{ClusterKey, KeyState};
+pub(crate) use key_secrets::{ClusterKey, KeySecret, KeyState};
 pub(crate) use published::{Answer, ask};
 pub(crate) use replicas::Replicas;
 

@@ -35,7 +35,7 @@ Examples:
   privyseal inspect sealed.yaml
 
 Exit status: 0 done; 1 it failed, or something does not open; 2 wrong usage or unreadable input;
-3 the cluster cannot be reached.")]
+3 the cluster, or a Key Vault, cannot be reached.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

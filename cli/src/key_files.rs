@@ -1,34 +1,68 @@
-//! Opening keys from files, for those who hold them: PEM, key Secrets as `kubectl get secret -o yaml` writes them, or a
-//! backup and an identity that opens it.
+//! Opening keys, for those who hold them: from files (PEM, key Secrets as `kubectl get secret -o yaml` writes them, or a
+//! backup and an identity that opens it), from a Key Vault, or the one half from here and the other from there.
 
 use crate::documents::Located;
 use crate::error::{CommandError, Shown};
 use crate::identities;
 use crate::input::Source;
+use crate::key_vault::{
+    KeyVaultOptions, custodies_of, patiently, patiently_asked, shown_secret, vault_error,
+};
+use crate::network::run_async;
 use crate::speech;
 use privyseal_custody::backup::{Archive, Backup, Identity};
-use privyseal_custody::key_secret;
-use privyseal_keys::{Keyring, KeyringEntry, PrivateKeyError, private_key};
+use privyseal_custody::custody::{FailureKind, Kind};
+use privyseal_custody::key_secret::{self, NotAKey};
+use privyseal_custody::key_secrets::CustodyError;
+use privyseal_custody::key_vault::KeyVault;
+use privyseal_keys::{KeyPair, Keyring, KeyringEntry, PrivateKeyError, private_key};
 use privyseal_manifest::{Document, Secret};
 use std::path::PathBuf;
 
 /// Options that give opening keys. Whoever has none gives none; a command that cannot do without says so with
-/// `mut_arg("key", …required(true))`.
+/// `mut_group("opening_key", …required(true))`.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("opening_key").multiple(true).args(["key", "key_vault"]))]
 pub(crate) struct KeyFileOptions {
-    /// Opening keys: PEM, key Secrets as YAML or JSON, or a backup with --identity. Repeat it for several files
+    /// Opening keys: PEM, key Secrets as YAML or JSON, or a backup with --identity. Repeat it for several files. Private
+    /// halves that a vault keeps come from the vault that --key-vault names
     #[arg(long, value_name = "PATH")]
     key: Vec<PathBuf>,
 
     /// age identities that open a backup given with --key, as `age-keygen` writes them. May be repeated
     #[arg(long, value_name = "FILE", requires = "key")]
     identity: Vec<PathBuf>,
+
+    #[command(flatten)]
+    vault: KeyVaultOptions,
+}
+
+/// What a file says of a key.
+enum FileKey {
+    /// All of it.
+    Whole(KeyringEntry),
+    /// All but its private half, which a vault keeps.
+    Kept(Box<KeptKey>),
+}
+
+/// A key Secret without its private half.
+struct KeptKey {
+    secret: Located<Secret>,
+    /// Which custody keeps that.
+    kind: Kind,
+}
+
+/// Keys, and those that cannot be used.
+#[derive(Default)]
+struct Found {
+    entries: Vec<KeyringEntry>,
+    left_out: Vec<CommandError>,
 }
 
 impl KeyFileOptions {
     /// Whether any key is given.
     pub(crate) fn is_given(&self) -> bool {
-        !self.key.is_empty()
+        !self.key.is_empty() || self.vault.is_given()
     }
 
     /// Stdin is read once: for a key, for identities or for an input.
@@ -41,49 +75,153 @@ impl KeyFileOptions {
         }
     }
 
-    /// Reads all keys. One that cannot be used is told on stderr and left out; if none can, that is an error.
+    /// Reads all keys: those of the files, the vault being asked for what it keeps of them; or, without files, all that the
+    /// vault's secret holds. One that cannot be used is told on stderr and left out; if none can, that is an error.
     pub(crate) fn load(&self) -> Result<Keyring, CommandError> {
-        load_with(&self.key, &identities::load(&self.identity)?)
+        let identities = identities::load(&self.identity)?;
+        let vault = self.vault.open()?;
+        let found = match (&vault, self.key.is_empty()) {
+            (Some(vault), true) => run_async(all_of_secret(vault))??,
+            _ => {
+                let (mut found, kept) = read_files(&self.key, &identities)?;
+                match &vault {
+                    Some(vault) => run_async(from_vault(vault, kept, &mut found))??,
+                    None => found.left_out.extend(kept.iter().map(no_vault)),
+                }
+                found
+            }
+        };
+        found.into_keyring()
     }
 }
 
-fn load_with(paths: &[PathBuf], identities: &[Identity]) -> Result<Keyring, CommandError> {
-    let mut entries = Vec::new();
-    let mut left_out = Vec::new();
+impl Found {
+    fn into_keyring(self) -> Result<Keyring, CommandError> {
+        let Self { entries, left_out } = self;
+        if entries.is_empty() {
+            return match CommandError::all(left_out) {
+                Err(error) => Err(error),
+                Ok(()) => Err(CommandError::input("the files given with --key hold no key")),
+            };
+        }
+        for error in &left_out {
+            for (message, _) in error.reports() {
+                speech::warning(format_args!("left out: {message}"));
+            }
+        }
+        Ok(Keyring::new(entries))
+    }
+}
+
+/// What the files hold, and what a vault has to be asked for.
+fn read_files(paths: &[PathBuf], identities: &[Identity]) -> Result<(Found, Vec<KeptKey>), CommandError> {
+    let (mut found, mut kept) = (Found::default(), Vec::new());
     for path in paths {
         let source = Source::from_argument(path);
         let name = source.name();
         let bytes = source.read()?;
         for result in keys_of(&bytes, &name, identities) {
             match result {
-                Ok(entry) => entries.push(entry),
-                Err(error) => left_out.push(error),
+                Ok(FileKey::Whole(entry)) => found.entries.push(entry),
+                Ok(FileKey::Kept(key)) => kept.push(*key),
+                Err(error) => found.left_out.push(error),
             }
         }
     }
-    if entries.is_empty() {
-        return match CommandError::all(left_out) {
-            Err(error) => Err(error),
-            Ok(()) => Err(CommandError::input("the files given with --key hold no key")),
-        };
-    }
-    for error in &left_out {
-        for (message, _) in error.reports() {
-            speech::warning(format_args!("left out: {message}"));
-        }
-    }
-    Ok(Keyring::new(entries))
+    Ok((found, kept))
 }
 
-fn keys_of(bytes: &[u8], name: &str, identities: &[Identity]) -> Vec<Result<KeyringEntry, CommandError>> {
+/// Asks the vault for private halves, one call each.
+async fn from_vault(vault: &KeyVault, kept: Vec<KeptKey>, found: &mut Found) -> Result<(), CommandError> {
+    if kept.is_empty() {
+        speech::note("the files hold their private halves: the vault is not asked");
+        return Ok(());
+    }
+    let custodies = custodies_of(vault, Kind::Cluster)?;
+    for KeptKey { secret, .. } in kept {
+        let about = secret.message(secret_name(&secret.object));
+        match patiently(async || custodies.open(&secret.object).await).await {
+            Ok(entry) => found.entries.push(entry),
+            Err(CustodyError::Vault { failure, .. }) => {
+                found.left_out.push(vault_error(&about, &failure));
+                // Nobody is there, or nobody is let in: each of the others would wait for the same.
+                if matches!(
+                    failure.kind(),
+                    FailureKind::Unauthenticated | FailureKind::Unavailable | FailureKind::Untrusted
+                ) {
+                    return Ok(());
+                }
+            }
+            Err(CustodyError::NotAKey { reason, .. }) => {
+                found.left_out.push(CommandError::input(format!("{about}: {reason}")));
+            }
+            Err(error) => {
+                found.left_out.push(CommandError::failed(format!("{about}: {}", Shown(&error.to_string()))));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All keys in the enabled versions of the vault's secret, expired ones too: they open what was sealed to them.
+async fn all_of_secret(vault: &KeyVault) -> Result<Found, CommandError> {
+    let name = vault.secret_name();
+    let about = shown_secret(vault.vault(), name.as_str());
+    if vault.vault().is_managed_hsm() {
+        return Err(CommandError::input(format!("{}: a Managed HSM has no secrets", vault.vault()))
+            .hint("give the key Secrets too, with --key FILE: the vault opens what it wrapped of them"));
+    }
+    let versions = patiently_asked(async || vault.secret_versions(name).await).await;
+    let versions = versions.map_err(|failure| vault_error("", &failure))?;
+    let mut found = Found::default();
+    for version in versions.iter().filter(|version| version.enabled) {
+        match patiently_asked(async || vault.get_secret(name, &version.id).await).await {
+            Ok(secret) => match entry_of(version.id.as_str(), &secret.value) {
+                Ok(entry) => found.entries.push(entry),
+                Err(error) => found.left_out.push(CommandError::failed(format!(
+                    "version {} of {about}: {error}",
+                    version.id.version()
+                ))),
+            },
+            Err(failure) if failure.kind().is_of_the_vault() => return Err(vault_error("", &failure)),
+            Err(failure) => found.left_out.push(vault_error("", &failure)),
+        }
+    }
+    if found.entries.is_empty() && found.left_out.is_empty() {
+        let none = if versions.is_empty() { "has no version" } else { "has no enabled version" };
+        return Err(CommandError::failed(format!("{about} {none}")).hint(
+            "--key-vault-secret names another secret; in custody key-vault-wrapped the keys are in key Secrets: give them \
+             with --key FILE beside --key-vault",
+        ));
+    }
+    Ok(found)
+}
+
+/// A key and, if it is there, its certificate: by its date, newer keys are tried first.
+fn entry_of(source: &str, pem: &[u8]) -> Result<KeyringEntry, PrivateKeyError> {
+    match KeyPair::from_pem(pem, pem) {
+        Ok(pair) => Ok(KeyringEntry::from_pair(source, pair)),
+        Err(_) => Ok(KeyringEntry::from_opening_key(source, private_key::first_from_pem(pem)?)),
+    }
+}
+
+fn no_vault(KeptKey { secret, kind }: &KeptKey) -> CommandError {
+    CommandError::input(secret.message(format_args!(
+        "{}: its private half is kept by {kind}, and no vault is named: give --key-vault URL",
+        secret_name(&secret.object)
+    )))
+    .hint("--key-vault names the vault that the controller was configured with, and `az login` is enough to ask it")
+}
+
+fn keys_of(bytes: &[u8], name: &str, identities: &[Identity]) -> Vec<Result<FileKey, CommandError>> {
     if Archive::looks_like_one(bytes) {
         return match open_backup(bytes, name, identities) {
-            Ok(backup) => backup.into_entries().map(Ok).collect(),
+            Ok(backup) => backup.into_entries().map(FileKey::Whole).map(Ok).collect(),
             Err(error) => vec![Err(error)],
         };
     }
     if is_pem(bytes) {
-        let entry = |key| KeyringEntry::from_opening_key(name, key);
+        let entry = |key| FileKey::Whole(KeyringEntry::from_opening_key(name, key));
         let keys = private_key::from_pem(bytes).into_iter();
         return keys.map(|key| key.map(entry).map_err(|error| not_a_key_file(name, error))).collect();
     }
@@ -130,11 +268,15 @@ fn is_pem(bytes: &[u8]) -> bool {
     bytes.split(|b| *b == b'\n').any(|line| line.starts_with(b"-----BEGIN "))
 }
 
-fn key_of_document(document: Document) -> Result<KeyringEntry, CommandError> {
+fn key_of_document(document: Document) -> Result<FileKey, CommandError> {
     let secret = Located::from_document(document, Document::into_secret)?;
-    key_secret::from_secret(&secret.object).map_err(|error| {
-        CommandError::input(secret.message(format_args!("{}: {error}", secret_name(&secret.object))))
-    })
+    match key_secret::from_secret(&secret.object) {
+        Ok(entry) => Ok(FileKey::Whole(entry)),
+        Err(NotAKey::Elsewhere { kind }) => Ok(FileKey::Kept(Box::new(KeptKey { secret, kind }))),
+        Err(error) => {
+            Err(CommandError::input(secret.message(format_args!("{}: {error}", secret_name(&secret.object)))))
+        }
+    }
 }
 
 fn secret_name(secret: &Secret) -> String {

@@ -3,7 +3,8 @@
 //! ```text
 //!   command line ──clap──▶ commands::X::Args ──commands::X::run──▶ Result<(), CommandError> ──▶ exit status
 //!        input: files, stdin ──▶ manifest ──▶ seal ──▶ manifest ──▶ output: stdout, files
-//!        key_source: --cert, --for, --context, rules ──▶ SealingKey        key_files: --key ──▶ Keyring
+//!        key_source: --cert, --for, --context, rules ──▶ SealingKey
+//!        key_files: --key, key_vault: --key-vault ──▶ Keyring
 //! ```
 //!
 //! This is the thin shell around the crates: it alone reads the clock, files, the terminal and the network. One file
@@ -24,6 +25,7 @@ mod input;
 mod interrupt;
 mod key_files;
 mod key_source;
+mod key_vault;
 mod network;
 mod output;
 mod plaintext_file;

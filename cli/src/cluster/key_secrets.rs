@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret as SecretKind;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use privyseal_custody::custody::Kind;
+use privyseal_custody::key_secret::Look;
 use privyseal_custody::key_secrets::KeySecrets;
 use privyseal_custody::{ApiError, SecretApi, key_secret};
 use privyseal_envelope::{Fingerprint, KeyId};
@@ -54,6 +56,24 @@ pub(crate) struct KeySecret {
     resource_version: Option<String>,
     /// Whether it is marked as compromised, in whatever state it is.
     pub(crate) compromised: bool,
+    /// Where its private half is; none if what says that cannot be read.
+    pub(crate) custody: Option<Kind>,
+    /// Whether it is marked as having lain in the cluster in the clear.
+    pub(crate) was_in_clear: bool,
+}
+
+impl KeySecret {
+    #[cfg(test)]
+    pub(crate) fn for_test(name: &str, custody: Option<Kind>, was_in_clear: bool) -> Self {
+        let (name, compromised) = (name.to_owned(), false);
+        Self { name, uid: None, resource_version: None, compromised, custody, was_in_clear }
+    }
+
+    /// Whether a vault keeps now what once lay in the cluster for whoever could read Secrets. Of what still does, that is
+    /// nothing to tell.
+    pub(crate) fn once_lay_in_clear(&self) -> bool {
+        self.was_in_clear && self.custody != Some(Kind::Cluster)
+    }
 }
 
 impl ClusterKey {
@@ -215,6 +235,8 @@ fn key_of(secret: &Secret, seals: impl Fn(Fingerprint) -> bool) -> Option<Cluste
         uid: metadata.uid.clone(),
         resource_version: metadata.resource_version.clone(),
         compromised,
+        custody: Look::at(secret).ok().map(|look| look.half.kind()),
+        was_in_clear: key_secret::was_in_clear(metadata),
     };
     Some(ClusterKey { secret: Some(secret), certificate, state })
 }

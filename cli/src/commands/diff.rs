@@ -40,7 +40,7 @@ pub(super) struct Args {
     keys: KeyFileOptions,
 
     /// Write the values that differ, in the clear
-    #[arg(long, requires = "key")]
+    #[arg(long, requires = "opening_key")]
     show_values: bool,
 }
 

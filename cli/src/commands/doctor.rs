@@ -1,17 +1,20 @@
 //! `privyseal doctor`
 //!
 //! ```text
-//!   configuration, trust, key_files          offline ──┐
-//!   access, controllers, definition,                   ├──▶ findings ──▶ one line each, status
-//!   published, keys, objects      one cluster, asked ──┘
+//!   configuration, trust, key_files               offline ──┐
+//!   access, controllers, definition, published,             ├──▶ findings ──▶ one line each, status
+//!   keys, custody, objects             one cluster, asked ──┤
+//!   azure                          a Key Vault, and alone ──┘
 //! ```
 //!
 //! One file for each group of checks. In each the fetching and the judging are apart: what is judged is a value, so that
 //! it is tested without a cluster. What may not be looked at is skipped and says which right is missing.
 
 mod access;
+mod azure;
 mod configuration;
 mod controllers;
+mod custody;
 mod definition;
 mod finding;
 mod key_files;
@@ -25,6 +28,7 @@ use super::ReportFormat;
 use crate::cluster::{Connection, Session};
 use crate::error::CommandError;
 use crate::key_source::ClusterOptions;
+use clap::Subcommand;
 use finding::{Check, Finding, Report};
 use jiff::Timestamp;
 use privyseal_repo::{CONFIG_FILE, Subject, Trust};
@@ -39,14 +43,22 @@ use std::path::PathBuf;
 /// Each check is one line: how it stands, its name, what was found, and after an arrow how to cure it. A check that takes
 /// a right that you do not have is skipped, and says which.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "\
 Examples:
   privyseal doctor
   privyseal doctor --context prod
   privyseal doctor --for prod clusters/prod -o json | jq '.findings[] | select(.level == \"problem\")'
+  privyseal doctor azure --key-vault https://NAME.vault.azure.net
 
-Exit status: 0 if there is no problem, warnings or not; 1 if there is one; 3 if the cluster cannot be reached.")]
+Exit status: 0 if there is no problem, warnings or not; 1 if there is one; 3 if the cluster cannot be reached."
+)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
+
     /// A folder or file of the repository to look at [default: the folder in which the command runs]
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
@@ -59,7 +71,16 @@ pub(super) struct Args {
     cluster: ClusterOptions,
 }
 
+/// What is looked at instead.
+#[derive(Subcommand)]
+enum Other {
+    Azure(Box<azure::Args>),
+}
+
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    if let Some(Other::Azure(args)) = &args.other {
+        return azure::run(args);
+    }
     let now = Timestamp::now();
     let mut report = Report::default();
     let file = args.path.as_ref().map(|path| match path.is_dir() {

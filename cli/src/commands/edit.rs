@@ -28,7 +28,7 @@ use std::path::PathBuf;
 ///
 /// The plaintext lies in memory (tmpfs), in a file that only you can read, while the editor runs.
 #[derive(clap::Args)]
-#[command(mut_arg("key", |key| key.required(true)), after_help = "\
+#[command(mut_group("opening_key", |group| group.required(true)), after_help = "\
 Examples:
   privyseal edit clusters/prod/db.yaml --key backup.pem
   EDITOR='code --wait' privyseal edit db.yaml --key keys.yaml --cert prod.pem")]

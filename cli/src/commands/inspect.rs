@@ -38,7 +38,7 @@ pub(super) struct Args {
     keys: KeyFileOptions,
 
     /// Another namespace and name to try, such as those it had before. May be repeated
-    #[arg(long = "as", value_name = "NAMESPACE/NAME", requires = "key", value_parser = parse_names)]
+    #[arg(long = "as", value_name = "NAMESPACE/NAME", requires = "opening_key", value_parser = parse_names)]
     other_names: Vec<OtherNames>,
 
     /// The format to write

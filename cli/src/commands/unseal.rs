@@ -19,12 +19,14 @@ use zeroize::Zeroizing;
 /// Writes the Secrets to stdout, or to a file that only its owner can read. One that does not open fails the whole
 /// run, and nothing is written.
 #[derive(clap::Args)]
-#[command(mut_arg("key", |key| key.required(true)), after_help = "\
+#[command(mut_group("opening_key", |group| group.required(true)), after_help = "\
 Examples:
   privyseal unseal --key key.pem sealed.yaml
   privyseal unseal --key prod.backup --identity ~/age.txt sealed.yaml
   kubectl get secret -n privyseal -o yaml -l sealedsecrets.bitnami.com/sealed-secrets-key > k.yaml
-  privyseal unseal --key k.yaml sealed.yaml --out-file secret.yaml")]
+  privyseal unseal --key k.yaml sealed.yaml --out-file secret.yaml
+  privyseal unseal --key-vault https://NAME.vault.azure.net sealed.yaml
+  privyseal unseal --key k.yaml --key-vault https://NAME.vault.azure.net sealed.yaml")]
 pub(super) struct Args {
     /// SealedSecret manifests; none, or `-`, is stdin
     files: Vec<PathBuf>,

@@ -87,6 +87,16 @@ pub enum Half {
     Kept(Reference),
 }
 
+impl Half {
+    /// Which custody it is of.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Clear(_) => Kind::Cluster,
+            Self::Kept(reference) => reference.kind(),
+        }
+    }
+}
+
 /// Where a private half is: what item `custody.json` of a key Secret says. It is public, and no byte of it is believed:
 /// a vault is asked only if it is the one that this process was started with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,9 +9,12 @@
 //! write, moved from one custody to another with one write, and whoever is lost in between leaves the one or the other.
 
 mod memory;
+mod one_by_one;
 mod publisher_secret;
 
-pub use publisher_secret::{MOVING_SECRET, PUBLISHER_SECRET, publisher_of, publisher_secret};
+pub use publisher_secret::{
+    MOVING_SECRET, PUBLISHER_SECRET, publisher_kept_by, publisher_of, publisher_public_of, publisher_secret,
+};
 
 use crate::backup::{Backup, BackupError};
 use crate::custody::{Custody, Failure, FailureKind, Found, Half, Kind, Public, Purpose, Reference, Subject};

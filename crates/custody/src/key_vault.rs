@@ -25,6 +25,7 @@ mod answer;
 mod client;
 mod credential;
 mod gate;
+mod identity;
 mod observer;
 pub mod secret;
 #[cfg(test)]
@@ -36,10 +37,12 @@ pub mod wrapped;
 pub use address::{Cloud, Collection, ObjectName, VaultUrl, VersionId};
 pub use client::{SecretValue, SecretVersion, VaultKey};
 pub use credential::Credential;
+pub use identity::{Assertion, Identity};
 pub use observer::{Answer, Observer, Operation};
 
 use crate::InCluster;
 use crate::custody::{Custody, Failure, FailureKind, Kind, Reference, Subject};
+use azure_core::credentials::TokenCredential;
 use azure_core::http::HttpClient;
 use azure_security_keyvault_keys::KeyClient;
 use azure_security_keyvault_secrets::SecretClient;
@@ -182,6 +185,9 @@ struct Inner {
     keys: KeyClient,
     secrets: SecretClient,
     turns: Turns,
+    /// What the two clients have too.
+    credential: Arc<dyn TokenCredential>,
+    transport: Arc<dyn HttpClient>,
     current_key: client::CurrentKey,
     clock: Arc<Clock>,
     observer: Arc<dyn Observer>,
@@ -229,7 +235,8 @@ impl KeyVault {
         let (turns, credential) = Turns::watching(credential);
         let transport =
             transport::to_vault(http, &vault, config.budget, Arc::clone(&clock), Arc::clone(&observer));
-        let (keys, secrets) = client::clients(&vault, credential, transport, config.emulator)?;
+        let (keys, secrets) =
+            client::clients(&vault, Arc::clone(&credential), Arc::clone(&transport), config.emulator)?;
         Ok(Self(Arc::new(Inner {
             vault,
             key_name,
@@ -238,6 +245,8 @@ impl KeyVault {
             keys,
             secrets,
             turns,
+            credential,
+            transport,
             current_key: client::CurrentKey::new(config.poll_interval),
             clock,
             observer,

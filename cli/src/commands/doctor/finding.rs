@@ -31,7 +31,23 @@ pub(super) enum Check {
     ForeignSealingKey,
     CompromisedKeys,
     RetiredKeys,
+    KeyCustody,
+    OnceInClear,
+    PublisherCustody,
+    PublisherMove,
     Unsynced,
+    AzureVault,
+    AzureToken,
+    AzureTenant,
+    AzureClock,
+    AzureKey,
+    AzureKeyDates,
+    AzureKeyOperations,
+    AzureUnwrap,
+    AzureSecretList,
+    AzureSecretGet,
+    AzureSecretSet,
+    AzureRecovery,
 }
 
 /// How bad it is.
@@ -121,8 +137,9 @@ impl Check {
 #[derive(Default, Serialize)]
 pub(super) struct Report {
     findings: Vec<Finding>,
+    /// What could not be asked, or not to the end.
     #[serde(skip)]
-    unreachable: bool,
+    unreachable: Option<&'static str>,
 }
 
 impl Report {
@@ -136,8 +153,19 @@ impl Report {
 
     /// The cluster could not be asked, or not to the end.
     pub(super) fn fail(&mut self, check: Check, error: &CommandError) {
-        self.unreachable |= error.kind() == ErrorKind::Unreachable;
+        if error.kind() == ErrorKind::Unreachable {
+            self.unreachable = Some("the cluster");
+        }
         self.findings.push(Finding::of_error(check, error));
+    }
+
+    /// The vault, or who gives its tokens, could not be asked.
+    pub(super) fn vault_is_unreachable(&mut self) {
+        self.unreachable = Some("the vault");
+    }
+
+    pub(super) fn findings_mut(&mut self) -> &mut [Finding] {
+        &mut self.findings
     }
 
     pub(super) fn write_text(&self) -> Result<(), CommandError> {
@@ -159,8 +187,8 @@ impl Report {
             (problems, warnings) => format!("{problems} problems, {warnings} warnings"),
         };
         Err(match self.unreachable {
-            true => CommandError::unreachable(format!("the cluster cannot be reached; {said}")),
-            false => CommandError::failed(said),
+            Some(who) => CommandError::unreachable(format!("{who} cannot be reached; {said}")),
+            None => CommandError::failed(said),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Keys that leaked and still open, and keys that are retired.
 
+use super::custody;
 use super::finding::{Check, Finding};
 use crate::cluster::{ClusterKey, KeyState, Session};
 use crate::error::CommandError;
@@ -8,11 +9,18 @@ use crate::error::CommandError;
 pub(super) async fn examine(session: &Session, may_list: bool) -> Vec<Finding> {
     if !may_list {
         let right = format!("list secrets in namespace {}", session.namespace());
-        return [Check::CompromisedKeys, Check::RetiredKeys]
-            .map(|check| Finding::denied(check, &right))
-            .to_vec();
+        let checks = [Check::CompromisedKeys, Check::RetiredKeys].into_iter().chain(custody::CHECKS);
+        return checks.map(|check| Finding::denied(check, &right)).collect();
     }
-    judge(session.keys().await)
+    let keys = session.keys().await;
+    let places = match &keys {
+        Ok(keys) => custody::examine(session, keys).await,
+        // What is wrong is told once.
+        Err(_) => Vec::new(),
+    };
+    let mut findings = judge(keys);
+    findings.extend(places);
+    findings
 }
 
 fn judge(keys: Result<Vec<ClusterKey>, CommandError>) -> Vec<Finding> {

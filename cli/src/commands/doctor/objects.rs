@@ -65,7 +65,13 @@ fn judge(seen: Seen<Statuses>) -> Vec<Finding> {
                     Shown(reason),
                     unsynced.named()
                 ),
-                "`kubectl describe sealedsecret` says what to do; docs/status.md explains the reasons",
+                match reason.as_str() {
+                    "KeyVaultUnavailable" | "KeyVaultRefuses" => {
+                        "`kubectl describe sealedsecret` says what the vault answers; `privyseal doctor azure --key-vault URL` \
+                         with the controller's credential says the command that cures it"
+                    }
+                    _ => "`kubectl describe sealedsecret` says what to do; docs/status.md explains the reasons",
+                },
             )
         })
         .collect();

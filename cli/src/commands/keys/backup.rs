@@ -7,12 +7,17 @@ use super::namespace_secrets::NamespaceSecrets;
 use crate::cluster::{Connection, ConnectionOptions, Session};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
+use crate::key_vault::{KeyVaultOptions, patiently, vault_error};
 use crate::output::{Content, Destination, to_stdout};
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_custody::backup::{Archive, Backup, Contents, KeyState, NotARecipient, Recipient};
-use privyseal_custody::key_secret;
-use privyseal_custody::key_secrets::PUBLISHER_SECRET;
+use privyseal_custody::custody::Kind;
+use privyseal_custody::key_secret::{self, Look};
+use privyseal_custody::key_secrets::{
+    Custodies, CustodyError, PUBLISHER_SECRET, publisher_kept_by, publisher_secret,
+};
+use privyseal_manifest::Secret;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -23,13 +28,15 @@ use std::path::{Path, PathBuf};
 /// cluster. The file says in the clear which keys are in it and for whom it is encrypted, and the cluster's publisher
 /// key signs that, so that anybody can list and check it: --show.
 ///
-/// It takes the right to read Secrets in the controller's namespace.
+/// It takes the right to read Secrets in the controller's namespace. Private halves that a Key Vault keeps are read
+/// through it: then it takes --key-vault, and the right to what the controller reads there.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("mode").required(true).args(["out_file", "show", "escrowed"]))]
 #[command(after_help = "\
 Examples:
   age-keygen -o ~/escrow.txt       # once, on a machine that stays offline; keep it well
   privyseal keys backup --context prod --recipient age1… --out-file prod.backup
+  privyseal keys backup --context prod --key-vault https://NAME.vault.azure.net --recipient age1… --out-file prod.backup
   privyseal keys backup --show prod.backup --for prod
   privyseal keys backup --escrowed --context prod --for prod --out-dir ./escrow
   privyseal keys restore prod.backup --identity ~/escrow.txt --check ./clusters/prod")]
@@ -63,6 +70,9 @@ pub(super) struct Args {
     trust: ClusterTrust,
 
     #[command(flatten)]
+    vault: KeyVaultOptions,
+
+    #[command(flatten)]
     connection: ConnectionOptions,
 }
 
@@ -91,6 +101,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 
 async fn back_up(args: &Args, session: &Session, recipients: &[Recipient]) -> Result<String, CommandError> {
     let secrets = NamespaceSecrets::of(session);
+    let custodies = args.vault.custodies(Kind::Cluster)?;
     let publisher = secrets.publisher().await?.ok_or_else(|| {
         CommandError::failed(format!(
             "{}: there is no Secret {}/{PUBLISHER_SECRET}, whose key signs a backup",
@@ -99,18 +110,24 @@ async fn back_up(args: &Args, session: &Session, recipients: &[Recipient]) -> Re
         ))
         .hint("the controller makes it when it first runs; --controller-namespace names another namespace")
     })?;
-    let usable = secrets.keys().await?.into_iter().filter(|secret| {
-        let reason = key_secret::from_secret(secret).err();
-        if let Some(reason) = &reason {
-            let name = secret.metadata.name.as_deref().unwrap_or_default();
-            speech::warning(format_args!("left out: Secret {}: {reason}", Shown(name)));
-        }
-        reason.is_none()
-    });
+    let found = secrets.keys().await?;
+    if custodies.poll_interval().is_none() {
+        refuse_without_vault(session, &publisher, &found)?;
+    }
+    let publisher_key = patiently(async || custodies.open_publisher(&publisher).await).await;
+    let publisher_key = publisher_key.map_err(|error| match error {
+        CustodyError::Vault { failure, .. } => vault_error(&format!("Secret {PUBLISHER_SECRET}"), &failure),
+        error => CommandError::failed(format!("{}: {error}", Shown(&session.server))),
+    })?;
+    let mut usable = Vec::new();
+    for secret in &found {
+        usable.extend(in_clear(&custodies, secret).await?);
+    }
     let failed = |error: &dyn std::fmt::Display| {
         CommandError::failed(format!("{}: {}", Shown(&session.server), Shown(&error.to_string())))
     };
-    let backup = Backup::new(publisher, usable.collect()).map_err(|error| failed(&error))?;
+    let publisher = publisher_secret(&publisher_key, session.namespace());
+    let backup = Backup::new(publisher, usable).map_err(|error| failed(&error))?;
     if backup.keys().is_empty() {
         return Err(failed(&format!("namespace {} holds no key to back up", session.namespace())));
     }
@@ -125,6 +142,54 @@ async fn back_up(args: &Args, session: &Session, recipients: &[Recipient]) -> Re
         backup.publisher_key().public_key().fingerprint()
     ));
     Ok(text)
+}
+
+/// What a vault keeps cannot be backed up without it, and a backup of the rest would be taken for one of all.
+fn refuse_without_vault(session: &Session, publisher: &Secret, keys: &[Secret]) -> Result<(), CommandError> {
+    let of_keys = keys.iter().filter_map(|secret| Some((secret, Look::at(secret).ok()?.half.kind())));
+    let of_publisher = publisher_kept_by(publisher).ok().map(|kind| (publisher, kind));
+    let kept: Vec<_> =
+        of_publisher.into_iter().chain(of_keys).filter(|(_, kind)| *kind != Kind::Cluster).collect();
+    let Some((first, kind)) = kept.first() else { return Ok(()) };
+    let name = first.metadata.name.as_deref().unwrap_or_default();
+    let more = match kept.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(CommandError::input(format!(
+        "{}: Secret {}{more}: the private half is kept by {kind}, and no vault is named",
+        Shown(&session.server),
+        Shown(name)
+    ))
+    .hint("give the vault that the controller was configured with: --key-vault URL"))
+}
+
+/// A key with its private half, as a backup holds it; nothing if it is not usable, which is told. A vault that lets nobody
+/// in is an error: a backup without its keys would be none.
+///
+/// One that lies in the cluster in the clear is marked as having done so: should it come back into a cluster whose keys a
+/// vault keeps, nobody seals to it there.
+async fn in_clear(custodies: &Custodies, secret: &Secret) -> Result<Option<Secret>, CommandError> {
+    let name = Shown(secret.metadata.name.as_deref().unwrap_or_default()).to_string();
+    let left_out = |reason: &dyn std::fmt::Display| {
+        speech::warning(format_args!("left out: Secret {name}: {}", Shown(&reason.to_string())));
+        Ok(None)
+    };
+    let mut clear = match patiently(async || custodies.in_clear(secret).await).await {
+        Ok(clear) => clear,
+        Err(CustodyError::NotAKey { reason, .. }) => return left_out(&reason),
+        Err(CustodyError::Vault { failure, .. }) if failure.kind().is_of_the_vault() => {
+            return Err(vault_error(&format!("Secret {name}"), &failure));
+        }
+        Err(error) => return left_out(&error),
+    };
+    if Look::at(secret).is_ok_and(|look| look.half.kind() == Kind::Cluster) {
+        let now = Timestamp::now();
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+        let annotations = clear.metadata.annotations.get_or_insert_default();
+        annotations.entry(key_secret::WAS_IN_CLEAR.to_owned()).or_insert(now);
+    }
+    Ok(Some(clear))
 }
 
 /// A backup that was not written is noticed when it is needed: so it is read at once.

@@ -1,17 +1,19 @@
 //! `privyseal keys list`
 
-use crate::cluster::ClusterKey;
+use crate::cluster::{ClusterKey, KeySecret, KeyState};
 use crate::commands::ReportFormat;
 use crate::error::{CommandError, Shown};
 use crate::key_source::ClusterOptions;
 use crate::output::to_stdout;
+use privyseal_custody::custody::Kind;
 use serde_json::json;
 
 /// List the keys of a cluster, and what each does
 ///
-/// Newest first: the one that seals, those that open only, those that leaked, those that are retired. It takes the right
-/// to read the Secrets of the controller's namespace; without it the published keys are shown. No private key is kept or
-/// shown.
+/// Newest first: the one that seals, those that open only, those that leaked, those that are retired. CUSTODY says where
+/// the private half is; of what a Key Vault keeps now, it is told if it once lay in the cluster in the clear. It takes the
+/// right to read the Secrets of the controller's namespace; without it the published keys are shown. No private key is
+/// kept or shown, and no vault is asked.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -40,19 +42,27 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 }
 
 fn table(keys: &[ClusterKey]) -> String {
-    let mut text = format!("{:16}  {:12}  {:20}  {:20}  SECRET\n", "KEY", "STATE", "FROM", "UNTIL");
+    let mut text =
+        format!("{:16}  {:12}  {:20}  {:20}  {:17}  SECRET\n", "KEY", "STATE", "FROM", "UNTIL", "CUSTODY");
     for key in keys {
-        let secret = key.secret.as_ref().map_or("-", |secret| &secret.name);
-        let marked = key.secret.as_ref().is_some_and(|secret| secret.compromised);
-        let note =
-            if marked && key.state == crate::cluster::KeyState::Retired { " (compromised)" } else { "" };
+        let secret = key.secret.as_ref();
+        let custody = secret.map_or("-", |secret| secret.custody.map_or("unknown", Kind::as_str));
+        let notes = [
+            (
+                secret.is_some_and(|secret| secret.compromised) && key.state == KeyState::Retired,
+                "compromised",
+            ),
+            (secret.is_some_and(KeySecret::once_lay_in_clear), "was in the clear"),
+        ];
+        let notes: Vec<_> = notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note).collect();
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
         text += &format!(
-            "{}  {:12}  {:20}  {:20}  {}{note}\n",
+            "{}  {:12}  {:20}  {:20}  {custody:17}  {}{notes}\n",
             key.key_id(),
             key.state,
             key.certificate.not_before().to_string(),
             key.certificate.not_after().to_string(),
-            Shown(secret)
+            Shown(secret.map_or("-", |secret| &secret.name))
         );
     }
     text
@@ -64,6 +74,8 @@ fn as_json(key: &ClusterKey) -> serde_json::Value {
         "fingerprint": key.fingerprint().to_string(),
         "state": key.state,
         "compromised": key.secret.as_ref().is_some_and(|secret| secret.compromised),
+        "custody": key.secret.as_ref().and_then(|secret| secret.custody).map(Kind::as_str),
+        "wasInClear": key.secret.as_ref().is_some_and(KeySecret::once_lay_in_clear),
         "secret": key.secret.as_ref().map(|secret| &secret.name),
         "notBefore": key.certificate.not_before().to_string(),
         "notAfter": key.certificate.not_after().to_string(),

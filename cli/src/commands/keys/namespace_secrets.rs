@@ -3,7 +3,7 @@
 use crate::cluster::Session;
 use crate::error::{CommandError, Shown};
 use crate::speech;
-use privyseal_custody::key_secrets::{KeySecrets, PUBLISHER_SECRET};
+use privyseal_custody::key_secrets::{KeySecrets, MOVING_SECRET, PUBLISHER_SECRET};
 use privyseal_custody::{ApiError, SecretApi};
 use privyseal_manifest::Secret;
 
@@ -35,9 +35,12 @@ impl<'a> NamespaceSecrets<'a> {
         Ok(readable.collect())
     }
 
-    /// The Secret with the publisher key.
+    /// The Secret with the publisher key. While that is moved to another custody, the second one may be the only one.
     pub(super) async fn publisher(&self) -> Result<Option<Secret>, CommandError> {
-        self.get(PUBLISHER_SECRET).await
+        match self.get(PUBLISHER_SECRET).await? {
+            None => self.get(MOVING_SECRET).await,
+            found => Ok(found),
+        }
     }
 
     /// One Secret, or none.

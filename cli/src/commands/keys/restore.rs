@@ -2,21 +2,25 @@
 
 mod check;
 mod plan;
+mod there;
 
 use super::archive_file::{ArchiveFile, ClusterTrust};
 use super::namespace_secrets::NamespaceSecrets;
 use crate::cluster::{Connection, ConnectionOptions, Session};
 use crate::error::{CommandError, Shown};
 use crate::identities;
+use crate::key_vault::{CustodyName, KeyVaultOptions, patiently, vault_error};
 use crate::speech;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use plan::{Placement, Plan, PublisherStep};
 use privyseal_custody::ApiError;
-use privyseal_custody::backup::Backup;
-use privyseal_custody::key_secrets::PUBLISHER_SECRET;
+use privyseal_custody::backup::{Backup, BackupKey};
+use privyseal_custody::custody::Kind;
+use privyseal_custody::key_secrets::{Custodies, CustodyError, PUBLISHER_SECRET};
 use privyseal_manifest::Secret;
 use std::path::PathBuf;
+use there::There;
 
 /// Restore opening keys from a backup
 ///
@@ -31,6 +35,10 @@ use std::path::PathBuf;
 /// --replace-publisher the backup's takes its place, so that everybody who trusts the old cluster trusts this one; the
 /// controller notices, and opens everything again.
 ///
+/// Where the controller keeps private halves in a Key Vault, give --custody and --key-vault as it has them: then they are
+/// given to the vault before the Secrets are written, and never lie in the cluster in the clear. That takes the rights that
+/// the controller has to the vault.
+///
 /// With --check nothing is written and no cluster is asked: every SealedSecret below the paths is opened with the keys of
 /// the backup, and what does not open is told.
 #[derive(clap::Args)]
@@ -38,10 +46,12 @@ use std::path::PathBuf;
 Examples:
   privyseal keys restore prod.backup --identity ~/escrow.txt --context new-prod --for prod --dry-run
   privyseal keys restore prod.backup --identity ~/escrow.txt --context new-prod --for prod
+  privyseal keys restore prod.backup --identity ~/escrow.txt --context new-prod --for prod \\
+    --custody key-vault-wrapped --key-vault https://NAME.vault.azure.net
   privyseal keys restore prod.backup --identity ~/escrow.txt --check ./clusters/prod
 
 Exit status: 0 done, or all opens; 1 it failed, or something would not open; 2 wrong usage or unreadable input;
-3 the cluster cannot be reached.")]
+3 the cluster, or the vault, cannot be reached.")]
 pub(super) struct Args {
     /// The backup; `-` is stdin
     file: PathBuf,
@@ -66,11 +76,24 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
 
+    /// Where the private halves go [default: cluster]
+    #[arg(long, value_enum, value_name = "CUSTODY", conflicts_with = "check", help_heading = "Key Vault")]
+    custody: Option<CustodyName>,
+
+    #[command(flatten)]
+    vault: KeyVaultOptions,
+
     #[command(flatten)]
     trust: ClusterTrust,
 
     #[command(flatten)]
     connection: ConnectionOptions,
+}
+
+impl Args {
+    fn keeping(&self) -> Kind {
+        self.custody.map_or(Kind::Cluster, Kind::from)
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
@@ -80,6 +103,13 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             .hint("name it with --context CONTEXT, or give --check PATH to try the backup without one"));
     }
     refuse_stdin_twice(args)?;
+    if args.vault.is_given() && args.custody.is_none() && args.check.is_empty() {
+        return Err(CommandError::input("--key-vault names a vault, and --custody does not say what goes there").hint(
+            "give the --custody that the controller has: key-vault-wrapped or key-vault-secret; with cluster, the vault is \
+             asked for the keys that are there, and what is restored lies in the cluster in the clear",
+        ));
+    }
+    let custodies = args.vault.custodies(args.keeping())?;
     let file = ArchiveFile::read(&args.file)?;
     match &connection {
         Some(Connection { context, .. }) => args.trust.judge(&file, context)?,
@@ -91,7 +121,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         .map_err(|error| CommandError::failed(format!("{}: {}", file.name(), Shown(&error.to_string()))))?;
     let connection = connection.filter(|_| args.check.is_empty());
     match connection {
-        Some(connection) => connection.session(async |session| restore(args, session, &backup).await),
+        Some(connection) => {
+            connection.session(async |session| restore(args, session, &backup, &custodies).await)
+        }
         None => check::run(&args.check, backup, args.only_active),
     }
 }
@@ -104,10 +136,15 @@ fn refuse_stdin_twice(args: &Args) -> Result<(), CommandError> {
     }
 }
 
-async fn restore(args: &Args, session: &Session, backup: &Backup) -> Result<(), CommandError> {
+async fn restore(
+    args: &Args,
+    session: &Session,
+    backup: &Backup,
+    custodies: &Custodies,
+) -> Result<(), CommandError> {
     require_namespace(session).await?;
     let secrets = NamespaceSecrets::of(session);
-    let (there, publisher) = (secrets.keys().await?, secrets.publisher().await?);
+    let there = There::of(&secrets, custodies).await?;
     let wanted: Vec<_> =
         backup.keys().iter().filter(|key| !args.only_active || plan::is_active(key)).collect();
     let mut taken = Vec::new();
@@ -116,56 +153,79 @@ async fn restore(args: &Args, session: &Session, backup: &Backup) -> Result<(), 
             taken.push(key.name());
         }
     }
-    let plan = Plan::new(backup.publisher_key(), &wanted, &there, &taken, publisher.as_ref());
+    let plan = Plan::new(backup.publisher_key(), &wanted, &there.keys, &taken, there.publisher);
     if let PublisherStep::Replace { there } = &plan.publisher
         && !args.replace_publisher
     {
         return Err(other_publisher(session, there, backup));
     }
+    if let (Some(kind), Kind::Cluster) = (there.kept_by, custodies.keeping()) {
+        speech::warning(format_args!(
+            "keys there are kept by {kind}: what is restored lies in the cluster in the clear until the leader moves it, and \
+             is marked as having lain there; --custody {kind} --key-vault URL gives it to the vault at once"
+        ));
+    }
     let doing = if args.dry_run { "would be " } else { "" };
+    let kept = match custodies.keeping() {
+        Kind::Cluster => String::new(),
+        kind => format!(", its private half kept by {kind}"),
+    };
     for (key, placement) in wanted.iter().zip(&plan.keys) {
         let fingerprint = key.entry().fingerprint();
+        let restored = format!("key {fingerprint}: {doing}restored, {}", key.record().state);
         let told = match placement {
             Placement::There { secret } => {
-                format!("key {fingerprint}: there already, as Secret {}", Shown(secret))
+                let unasked = match there.unasked.contains(secret) {
+                    true => ", whose vault was not asked for it: if that is lost, delete the Secret first",
+                    false => "",
+                };
+                format!("key {fingerprint}: there already, as Secret {}{unasked}", Shown(secret))
             }
             Placement::Create => {
-                let name = create(args, &secrets, placement.secret(key, session.namespace())).await?;
+                let name = create(args, &secrets, custodies, key, placement).await?;
                 let name = name.unwrap_or_else(|| key.name().to_owned());
-                format!(
-                    "key {fingerprint}: {doing}restored, {}, as Secret {}",
-                    key.record().state,
-                    Shown(&name)
-                )
+                format!("{restored}, as Secret {}{kept}", Shown(&name))
             }
             Placement::CreateRenamed => {
-                let name = create(args, &secrets, placement.secret(key, session.namespace())).await?;
+                let name = create(args, &secrets, custodies, key, placement).await?;
                 let name = name.unwrap_or_else(|| "of a generated name".to_owned());
-                format!(
-                    "key {fingerprint}: {doing}restored, {}, as Secret {}: {} is taken",
-                    key.record().state,
-                    Shown(&name),
-                    Shown(key.name())
-                )
+                format!("{restored}, as Secret {}{kept}: {} is taken", Shown(&name), Shown(key.name()))
             }
         };
         speech::note(told);
     }
-    restore_publisher(args, &secrets, backup, plan).await
+    restore_publisher(args, &secrets, backup, plan, custodies).await
 }
 
-/// Creates a Secret, unless nothing is to be done; gives its name.
+/// Gives the private half to where it is to be and creates the Secret, unless nothing is to be done; gives its name.
 async fn create(
     args: &Args,
     secrets: &NamespaceSecrets<'_>,
-    secret: Secret,
+    custodies: &Custodies,
+    key: &BackupKey,
+    placement: &Placement,
 ) -> Result<Option<String>, CommandError> {
     if args.dry_run {
         return Ok(None);
     }
+    let in_vault = custodies.keeping() != Kind::Cluster;
+    let mut secret = placement.secret(key, secrets.session.namespace(), in_vault);
+    if in_vault {
+        let kept = patiently(async || custodies.keep_key(&secret).await).await;
+        secret = kept.map_err(|error| not_kept(key.name(), &error))?;
+    }
     let created = secrets.api.create(&secret, FIELD_MANAGER).await;
     let metadata = created.map_err(|error| secrets.error("a key Secret", &error, "create"))?;
     Ok(metadata.name)
+}
+
+/// Nothing of the key was written into the cluster.
+fn not_kept(secret: &str, error: &CustodyError) -> CommandError {
+    let about = format!("Secret {}", Shown(secret));
+    match error {
+        CustodyError::Vault { failure, .. } => vault_error(&about, failure),
+        error => CommandError::failed(format!("{about}: {}", Shown(&error.to_string()))),
+    }
 }
 
 /// Last of all, so that a controller that begins in between finds keys before it could think there are none. Keys that
@@ -175,6 +235,7 @@ async fn restore_publisher(
     secrets: &NamespaceSecrets<'_>,
     backup: &Backup,
     plan: Plan,
+    custodies: &Custodies,
 ) -> Result<(), CommandError> {
     let fingerprint = backup.publisher_key().public_key().fingerprint();
     let doing = if args.dry_run { "would be " } else { "" };
@@ -187,25 +248,32 @@ async fn restore_publisher(
         }
     };
     if !args.dry_run && !matches!(plan.publisher, PublisherStep::Keep) {
+        // The vault first: if it does not take the key, all is as it was.
+        let namespace = secrets.session.namespace();
+        let kept =
+            patiently(async || custodies.keep_publisher(backup.publisher_key(), namespace).await).await;
+        let mut secret = kept.map_err(|error| not_kept(PUBLISHER_SECRET, &error))?;
+        if custodies.keeping() == Kind::Cluster {
+            secret = backup.publisher().clone();
+            secret.metadata.namespace = Some(namespace.to_owned());
+        }
         for secret in &plan.marked_anew {
             let replaced = secrets.api.replace(secret, FIELD_MANAGER).await;
             replaced.map_err(|error| secrets.error("the mark of a key", &error, "update"))?;
         }
-        put_publisher(secrets, backup, matches!(plan.publisher, PublisherStep::Replace { .. })).await?;
+        put_publisher(secrets, &secret, matches!(plan.publisher, PublisherStep::Replace { .. })).await?;
     }
     speech::note(told);
     Ok(())
 }
 
-/// The Secret is immutable, so to replace it is to delete it and make it again. A controller that makes one of its own in between is faster
-/// once, and hardly twice.
+/// The Secret is immutable where it holds the key, so to replace it is to delete it and make it again. A controller that
+/// makes one of its own in between is faster once, and hardly twice.
 async fn put_publisher(
     secrets: &NamespaceSecrets<'_>,
-    backup: &Backup,
+    secret: &Secret,
     replace: bool,
 ) -> Result<(), CommandError> {
-    let mut secret = backup.publisher().clone();
-    secret.metadata.namespace = Some(secrets.session.namespace().to_owned());
     let what = format!("the Secret {PUBLISHER_SECRET}");
     let mut tries = 3;
     loop {
@@ -214,7 +282,7 @@ async fn put_publisher(
             deleted.map_err(|error| secrets.error(&what, &error, "delete"))?;
         }
         tries -= 1;
-        match secrets.api.create(&secret, FIELD_MANAGER).await {
+        match secrets.api.create(secret, FIELD_MANAGER).await {
             Ok(_) => return Ok(()),
             Err(error) if replace && tries > 0 && is_conflict(&error) => {}
             Err(error) if is_conflict(&error) => {

@@ -8,7 +8,7 @@
 //! ```
 
 use super::{CustodyError, FIELD_MANAGER, KeySecrets, place};
-use crate::custody::{Failure, FailureKind, Found, Half, Public, Purpose, Subject};
+use crate::custody::{Failure, FailureKind, Found, Half, Kind, Public, Purpose, Reference, Subject};
 use crate::key_secret::{self, NotAKey, put_half};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Item, Plaintext};
@@ -39,7 +39,50 @@ pub fn publisher_of(secret: &Secret) -> Result<PublisherKey, CustodyError> {
     }
 }
 
-fn secret_of(public: &PublisherPublicKey, half: Half, name: &str, namespace: &str) -> Secret {
+/// The public half of the publisher key in a Secret, wherever the private one is. Where a vault keeps that, it is what the
+/// Secret says: a claim, as long as nobody has seen the private half.
+pub fn publisher_public_of(secret: &Secret) -> Result<PublisherPublicKey, CustodyError> {
+    Ok(match Whereabouts::of(secret)? {
+        Whereabouts::Here(key) => key.public_key(),
+        Whereabouts::Kept(public, _) => public,
+    })
+}
+
+/// Which custody keeps the private half of the publisher key in a Secret.
+pub fn publisher_kept_by(secret: &Secret) -> Result<Kind, CustodyError> {
+    Ok(look_at(secret)?.1.kind())
+}
+
+/// What a Secret says of a publisher key.
+pub(super) enum Whereabouts {
+    /// It is in the Secret.
+    Here(PublisherKey),
+    /// A vault keeps its private half.
+    Kept(PublisherPublicKey, Reference),
+}
+
+impl Whereabouts {
+    pub(super) fn of(secret: &Secret) -> Result<Self, CustodyError> {
+        let (public, half) = look_at(secret)?;
+        match half {
+            Half::Clear(private) => key_of(&private).map(Self::Here),
+            Half::Kept(reference) => {
+                let public = public.ok_or_else(|| unusable(NotAKey::ItemMissing { item: PUBLIC_ITEM }))?;
+                Ok(Self::Kept(public, reference))
+            }
+        }
+    }
+}
+
+/// The publisher key with this public half, if what a vault gave is that.
+pub(super) fn key_for(public: PublisherPublicKey, private: &Plaintext) -> Result<PublisherKey, Failure> {
+    match PublisherKey::from_pem(private.expose()) {
+        Ok(key) if key.public_key() == public => Ok(key),
+        _ => Err(Failure::new(FailureKind::Damaged, "what its vault keeps is not this publisher key")),
+    }
+}
+
+pub(super) fn secret_of(public: &PublisherPublicKey, half: Half, name: &str, namespace: &str) -> Secret {
     let item = |name| Item::parse(name).expect("a constant that is an item name");
     let mut data = BTreeMap::new();
     let is_clear = matches!(half, Half::Clear(_));
@@ -79,7 +122,7 @@ fn unusable(reason: impl ToString) -> CustodyError {
     CustodyError::Publisher { reason: reason.to_string() }
 }
 
-fn subject(public: PublisherPublicKey, secret: &str) -> Subject {
+pub(super) fn subject(public: PublisherPublicKey, secret: &str) -> Subject {
     Subject { secret: secret.to_owned(), public: Public::Publisher(public), mark: None }
 }
 
@@ -96,12 +139,10 @@ impl KeySecrets {
     }
 
     async fn open_publisher(&self, secret: &Secret) -> Result<Arc<PublisherKey>, CustodyError> {
-        let (public, half) = look_at(secret)?;
-        let reference = match half {
-            Half::Clear(private) => return key_of(&private).map(Arc::new),
-            Half::Kept(reference) => reference,
+        let (public, reference) = match Whereabouts::of(secret)? {
+            Whereabouts::Here(key) => return Ok(Arc::new(key)),
+            Whereabouts::Kept(public, reference) => (public, reference),
         };
-        let public = public.ok_or_else(|| unusable(NotAKey::ItemMissing { item: PUBLIC_ITEM }))?;
         // Bound to the Secret that it is for, whichever of the two it stands in.
         let subject = subject(public, PUBLISHER_SECRET);
         let waiting = |failure| CustodyError::Vault { secret: PUBLISHER_SECRET.to_owned(), failure };
@@ -112,10 +153,7 @@ impl KeySecrets {
             return remembered.map_err(waiting);
         }
         let fetched = self.custodies.fetch(&subject, &reference).await;
-        let opened = fetched.and_then(|private| match PublisherKey::from_pem(private.expose()) {
-            Ok(key) if key.public_key() == public => Ok(Arc::new(key)),
-            _ => Err(Failure::new(FailureKind::Damaged, "what its vault keeps is not this publisher key")),
-        });
+        let opened = fetched.and_then(|private| key_for(public, &private).map(Arc::new));
         match opened {
             Ok(key) => {
                 memory.keep_only(|_| false);

@@ -121,8 +121,14 @@ impl VaultUrl {
         authority.rsplit_once(':').map_or(authority, |(host, _)| host)
     }
 
+    /// The service for which its tokens are: `https://vault.azure.net`, or its like of another cloud or of Managed HSM.
+    pub(super) fn resource(&self) -> String {
+        let [vault, hsm] = self.cloud.suffixes();
+        format!("https://{}", if self.managed_hsm { hsm } else { vault }.trim_start_matches('.'))
+    }
+
     /// The vault's own name: what `az keyvault` calls it.
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.host().split('.').next().unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_custody::backup::{BackupKey, KeyState};
-use privyseal_custody::key_secrets::publisher_of;
+use privyseal_custody::key_secret::Look;
 use privyseal_custody::{MADE_BY, MakerMark, key_secret};
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::{PublisherKey, PublisherPublicKey};
@@ -34,24 +34,25 @@ pub(super) enum PublisherStep {
     Keep,
     /// There is none.
     Create,
-    /// There is another one; none if it cannot be read.
+    /// There is another one; none if it cannot be read, or its vault does not give it.
     Replace { there: Option<Fingerprint> },
 }
 
 impl Plan {
-    /// `there` are the key Secrets of the cluster, `taken` are names that any Secret has.
+    /// `there` are the keys of the cluster that open, or may: of one that a vault keeps its certificate is believed.
+    /// `taken` are names that any Secret has. `publisher` is whose Secret is there, and what is known of it.
     pub(super) fn new(
         restored: &PublisherKey,
         wanted: &[&BackupKey],
         there: &[Secret],
         taken: &[&str],
-        publisher: Option<&Secret>,
+        publisher: Option<Option<PublisherPublicKey>>,
     ) -> Self {
         let held: BTreeMap<Fingerprint, String> = there
             .iter()
             .filter_map(|secret| {
-                let entry = key_secret::from_secret(secret).ok()?;
-                Some((entry.fingerprint(), secret.metadata.name.clone().unwrap_or_default()))
+                let subject = Look::at(secret).ok()?.subject;
+                Some((subject.public.fingerprint(), subject.secret))
             })
             .collect();
         let place = |key: &&BackupKey| match held.get(&key.entry().fingerprint()) {
@@ -59,13 +60,12 @@ impl Plan {
             None if taken.contains(&key.name()) => Placement::CreateRenamed,
             None => Placement::Create,
         };
-        let current = publisher.map(|secret| publisher_of(secret).ok().map(|key| key.public_key()));
-        let step = match &current {
+        let step = match &publisher {
             None => PublisherStep::Create,
             Some(Some(key)) if *key == restored.public_key() => PublisherStep::Keep,
             Some(key) => PublisherStep::Replace { there: key.map(|key| key.fingerprint()) },
         };
-        let replaced = current.flatten().filter(|_| matches!(step, PublisherStep::Replace { .. }));
+        let replaced = publisher.flatten().filter(|_| matches!(step, PublisherStep::Replace { .. }));
         let anew = |replaced: PublisherPublicKey| {
             there.iter().filter_map(move |secret| marked_anew(secret, &replaced, restored)).collect()
         };
@@ -78,13 +78,14 @@ impl Plan {
 }
 
 impl Placement {
-    /// The Secret to create.
-    pub(super) fn secret(&self, key: &BackupKey, namespace: &str) -> Secret {
+    /// The Secret to create, with its private half. `named` gives it a name where the API server would make one.
+    pub(super) fn secret(&self, key: &BackupKey, namespace: &str, named: bool) -> Secret {
         let mut secret = key.secret().clone();
         secret.metadata.namespace = Some(namespace.to_owned());
         if *self == Self::CreateRenamed {
-            secret.metadata.name = None;
-            secret.metadata.generate_name = Some(key_secret::DEFAULT_PREFIX.to_owned());
+            let prefix = key_secret::DEFAULT_PREFIX;
+            secret.metadata.name = named.then(|| format!("{prefix}{}", key.entry().fingerprint().key_id()));
+            secret.metadata.generate_name = (!named).then(|| prefix.to_owned());
         }
         secret
     }
@@ -96,8 +97,8 @@ pub(super) fn is_active(key: &BackupKey) -> bool {
 
 /// A key whose mark proves that the replaced publisher's leader made it. Of any other key nothing is said anew.
 fn marked_anew(secret: &Secret, replaced: &PublisherPublicKey, restored: &PublisherKey) -> Option<Secret> {
-    let entry = key_secret::from_secret(secret).ok()?;
-    let certificate = entry.certificate()?;
+    let look = Look::at(secret).ok()?;
+    let certificate = look.certificate()?;
     MakerMark::of(&secret.metadata).filter(|mark| mark.proves(replaced, certificate))?;
     let mut secret = secret.clone();
     let mark = MakerMark::make(restored, certificate);
@@ -155,15 +156,19 @@ mod tests {
         let plan = Plan::new(&ours, &wanted, &[], &[], None);
         assert_eq!(plan.keys, [Placement::Create, Placement::Create, Placement::Create]);
         let retired = wanted.iter().find(|key| !is_active(key)).unwrap();
-        let made = Placement::Create.secret(retired, "new");
+        let made = Placement::Create.secret(retired, "new", false);
         assert_eq!(made.metadata.namespace.as_deref(), Some("new"));
         assert_eq!(made.metadata.name.as_deref(), Some("b"));
         assert!(!key_secret::is_active(&made.metadata), "retired stays retired");
-        let made = Placement::CreateRenamed.secret(retired, "new");
+        let made = Placement::CreateRenamed.secret(retired, "new", false);
         assert_eq!(
             (made.metadata.name, made.metadata.generate_name.as_deref()),
             (None, Some("sealed-secrets-key"))
         );
+        // A vault binds what it keeps to a name: there has to be one before.
+        let made = Placement::CreateRenamed.secret(retired, "new", true);
+        let name = format!("sealed-secrets-key{}", retired.entry().fingerprint().key_id());
+        assert_eq!((made.metadata.name, made.metadata.generate_name), (Some(name), None));
     }
 
     #[test]
@@ -177,8 +182,7 @@ mod tests {
             key("planted", "active", None),
             key("odd", "active", Some(&stranger)),
         ];
-        let current = publisher_secret(&theirs, "new");
-        let plan = Plan::new(&ours, &wanted, &made, &[], Some(&current));
+        let plan = Plan::new(&ours, &wanted, &made, &[], Some(Some(theirs.public_key())));
         let there = Some(theirs.public_key().fingerprint());
         assert_eq!(plan.publisher, PublisherStep::Replace { there });
         let [anew] = plan.marked_anew.as_slice() else { panic!("one of them") };
@@ -186,14 +190,11 @@ mod tests {
         let certificate = key_secret::from_secret(anew).ok().unwrap().certificate().unwrap().clone();
         assert!(MakerMark::of(&anew.metadata).unwrap().proves(&ours.public_key(), &certificate));
 
-        let same = publisher_secret(&ours, "new");
-        let plan = Plan::new(&ours, &wanted, &made, &[], Some(&same));
+        let plan = Plan::new(&ours, &wanted, &made, &[], Some(Some(ours.public_key())));
         assert_eq!(plan.publisher, PublisherStep::Keep);
         assert!(plan.marked_anew.is_empty());
 
-        let mut damaged = same;
-        damaged.data.clear();
-        let plan = Plan::new(&ours, &wanted, &made, &[], Some(&damaged));
+        let plan = Plan::new(&ours, &wanted, &made, &[], Some(None));
         assert_eq!(plan.publisher, PublisherStep::Replace { there: None });
         assert!(plan.marked_anew.is_empty());
     }
