@@ -362,7 +362,8 @@ pub(crate) fn watch_error(error: &watcher::Error) -> String {
     }
 }
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than a vault's own bound on one request, token included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

@@ -1,0 +1,101 @@
+//! The leader's duties about a vault: keys that are there and not here, and keys that are not where they should be.
+
+use super::{Duties, Told};
+use crate::config::KeyConfig;
+use crate::keystore::custody_error;
+use privyseal_custody::custody::Failure;
+use privyseal_custody::key_secrets::{Adopted, CustodyError, PUBLISHER_SECRET};
+use privyseal_envelope::rsa::OpeningKey;
+use privyseal_keys::Certificate;
+use tokio::time::Instant;
+
+impl Duties {
+    /// Makes Secrets of keys that the vault holds and nobody here knows. That they are not ours, as keys that people bring
+    /// are not, is told of the one that seals, as ever.
+    pub(super) async fn adopt(&self, told: &mut Told) -> Result<(), Failure> {
+        if !self.is_poll_due(told) {
+            return told.vault.clone().map_or(Ok(()), Err);
+        }
+        let KeyConfig { ttl, common_name, .. } = &self.keys;
+        let now = (self.now)();
+        let certify = |key: &OpeningKey| Certificate::issue(key, common_name, now, *ttl).ok();
+        let adopted = self.store.key_secrets().adopt(certify).await;
+        told.vault = None;
+        match adopted {
+            Ok(adopted) => {
+                for Adopted { secret, fingerprint } in adopted {
+                    tracing::info!(secret, %fingerprint, "a key that the vault holds is taken over");
+                }
+                Ok(())
+            }
+            Err(CustodyError::Vault { failure, .. }) => {
+                tracing::warn!(reason = failure.kind().as_str(), "the vault cannot be looked at: {failure}");
+                told.vault = Some(failure.clone());
+                Err(failure)
+            }
+            Err(error) => {
+                tracing::warn!(error = %custody_error(&error), "the vault's keys are not looked at");
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves private halves to where they should be, one by one. What is left is told, and tried again at the next look.
+    pub(super) async fn settle(&self, told: &mut Told) {
+        if std::mem::replace(&mut told.is_settled, true) {
+            return;
+        }
+        let key_secrets = self.store.key_secrets();
+        if self.leadership.is_held() {
+            match key_secrets.settle_publisher().await {
+                Ok(true) => tracing::info!("the publisher key was moved to its custody"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        secret = PUBLISHER_SECRET,
+                        error = %custody_error(&error),
+                        "the publisher key was not moved to its custody"
+                    );
+                    told.is_settled = false;
+                }
+            }
+        }
+        let unsettled = match key_secrets.unsettled().await {
+            Ok(unsettled) => unsettled,
+            Err(error) => {
+                tracing::warn!(error = %custody_error(&error), "where keys are kept is not looked at");
+                return told.is_settled = false;
+            }
+        };
+        for key in unsettled {
+            if !self.leadership.is_held() {
+                return;
+            }
+            let secret = key.name().to_owned();
+            match key_secrets.settle(key, (self.now)()).await {
+                Ok(()) => {
+                    let keeping = key_secrets.custodies().keeping();
+                    tracing::info!(secret, custody = keeping.as_str(), "a key was moved to its custody");
+                }
+                Err(error) => {
+                    tracing::warn!(secret, error = %custody_error(&error), "a key was not moved to its custody");
+                    told.is_settled = false;
+                }
+            }
+        }
+    }
+
+    /// Whether the vault is to be looked at again: at each poll, and no more often than that. Passes are as frequent as
+    /// changes, and every look is a call.
+    fn is_poll_due(&self, told: &mut Told) -> bool {
+        let Some(interval) = self.store.poll_interval() else { return false };
+        let now = Instant::now();
+        let is_due = told.polled.is_none_or(|polled| polled + interval <= now)
+            || told.vault.as_ref().is_some_and(|failure| failure.kind().heals());
+        if is_due {
+            told.polled = Some(now);
+            told.is_settled = false;
+        }
+        is_due
+    }
+}

@@ -1,0 +1,93 @@
+//! Keys that are made and not used yet.
+
+use super::loaded::NotOpened;
+use super::{CustodyError, FIELD_MANAGER, KeySecrets, in_clear, publisher_secret};
+use crate::MakerMark;
+use crate::backup::{Backup, BackupError};
+use crate::key_secret::{self, Look, NotAKey};
+use jiff::Timestamp;
+use privyseal_envelope::Fingerprint;
+use privyseal_keys::{Certificate, KeyringEntry, PublisherKey, PublisherPublicKey};
+use privyseal_manifest::{Secret, names};
+
+/// A key that is made and not used yet. No `Debug`, `Display` or `Serialize`.
+pub struct PendingKey {
+    secret: Secret,
+    entry: KeyringEntry,
+}
+
+impl PendingKey {
+    /// A Secret and the key that is known to be its.
+    pub(super) fn new(secret: Secret, entry: KeyringEntry) -> Self {
+        Self { secret, entry }
+    }
+
+    /// The key in a Secret that holds its private half, whatever its label says.
+    pub fn of(secret: Secret) -> Result<Self, NotAKey> {
+        Ok(Self { entry: key_secret::from_secret(&secret)?, secret })
+    }
+
+    /// The fingerprint of its public half.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.entry.fingerprint()
+    }
+
+    /// The name of its Secret.
+    pub fn name(&self) -> &str {
+        self.secret.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// When it was made.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.entry.certificate().map(Certificate::not_before)
+    }
+
+    /// Whether the holder of that publisher key made it.
+    pub fn is_made_by(&self, publisher: &PublisherPublicKey) -> bool {
+        let mark = MakerMark::of(&self.secret.metadata);
+        mark.zip(self.entry.certificate())
+            .is_some_and(|(mark, certificate)| mark.proves(publisher, certificate))
+    }
+
+    /// A backup of this key alone, as it will be once it is in use.
+    pub fn to_backup(&self, publisher: &PublisherKey, namespace: &str) -> Result<Backup, BackupError> {
+        let secret = in_clear(&self.activated(), &self.entry).map_err(|error| BackupError::NotAKey {
+            secret: self.name().to_owned(),
+            reason: error.to_string(),
+        })?;
+        Backup::new(publisher_secret(publisher, namespace), vec![secret])
+    }
+
+    fn activated(&self) -> Secret {
+        let mut secret = self.secret.clone();
+        key_secret::set_label(&mut secret.metadata, names::KEY_ACTIVE);
+        secret.metadata.managed_fields = None;
+        secret
+    }
+}
+
+impl KeySecrets {
+    /// Keys that are not used yet, whoever made them. What is no key is left out; one that its vault does not give is an
+    /// error, since another one must not be made in its place.
+    pub async fn pending(&self) -> Result<Vec<PendingKey>, CustodyError> {
+        let selector = format!("{}={}", names::SEALED_SECRETS_KEY, names::KEY_PENDING);
+        let mut pending = Vec::new();
+        for secret in self.secrets.list(&selector).await?.into_iter().flatten() {
+            let Ok(look) = Look::at(&secret) else { continue };
+            match self.opened(&look).await {
+                Ok(entry) => pending.push(PendingKey { secret, entry }),
+                Err(NotOpened::Unusable(_)) => {}
+                Err(NotOpened::Waiting(failure)) => {
+                    return Err(CustodyError::Vault { secret: look.subject.secret, failure });
+                }
+            }
+        }
+        Ok(pending)
+    }
+
+    /// Puts a key into use, if its Secret is still the one that was read.
+    pub async fn activate(&self, key: &PendingKey) -> Result<(), CustodyError> {
+        self.secrets.replace(&key.activated(), FIELD_MANAGER).await?;
+        Ok(())
+    }
+}
