@@ -299,6 +299,7 @@ fn flag_of(error: ConfigError) -> &'static str {
         ConfigError::ClientSecret => CLIENT_SECRET,
         ConfigError::OtherCloud { .. } => "--azure-cloud",
         ConfigError::ExtraRoots => "--azure-ca-file",
+        ConfigError::IdentityEndpoint => "IDENTITY_ENDPOINT",
         _ => "--key-vault",
     }
 }

@@ -13,8 +13,12 @@ use kube::core::DeserializeGuard;
 use privyseal_manifest::SealedSecret;
 use std::sync::Arc;
 
-/// Runs as long as the outcome holds.
-pub(crate) async fn announce(teller: &Teller, queue: &Arc<Queue>, outcome: &Outcome) {
+/// Runs as long as the outcome holds, with so many objects in work at the same time.
+pub(crate) async fn announce(teller: &Teller, queue: &Arc<Queue>, outcome: &Outcome, workers: usize) {
+    futures::future::join_all((0..workers).map(|_| work(teller, queue, outcome))).await;
+}
+
+async fn work(teller: &Teller, queue: &Arc<Queue>, outcome: &Outcome) {
     loop {
         let work = queue.take().await;
         let next = match visit(teller, work.key(), outcome).await {

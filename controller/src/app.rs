@@ -193,6 +193,8 @@ impl Replica {
             () = self.announce(told, leadership) => return,
             _ = stopped.wait_for(|stop| *stop) => return,
         };
+        // A vault that gave the publisher key will give the others: they need not wait for their next turn.
+        self.store.ask_again().await;
         // Dropping the set at the end of a term aborts what still runs.
         let mut workers = JoinSet::new();
         let starting = async {
@@ -222,7 +224,7 @@ impl Replica {
                 let Some(failure) = failure else { return std::future::pending().await };
                 let outcome = failure::of_vault(&failure, "the controller's own key is not to be had");
                 self.enqueue_all();
-                announce(&teller, &self.queue, &outcome).await;
+                announce(&teller, &self.queue, &outcome, self.config.workers).await;
             };
             tokio::select! {
                 () = announcing => {}

@@ -62,6 +62,8 @@ struct Told {
     polled: Option<Instant>,
     /// Why that failed.
     vault: Option<Failure>,
+    /// When a key may be given to the vault again that it did not take.
+    not_before: Option<Instant>,
     /// Whether all private halves were where they should be, when that was looked at last.
     is_settled: bool,
 }
@@ -76,6 +78,8 @@ enum NotMade {
     },
     /// Its vault does not take it.
     Vault(Failure),
+    /// It is not time yet to ask its vault again.
+    Yet(Duration),
     /// Anything else.
     Other(String),
 }
@@ -230,15 +234,18 @@ impl Duties {
         let mut next = held.renewal(self.keys.renew_period, now);
         if next == Renewal::Now && !held.waiting.is_empty() {
             // The key that seems to be missing may be there again: its vault is asked once more, before a second one is made.
-            self.store.key_secrets().ask_again().await;
-            held = self.store.reload().await.map_err(|error| custody_error(&error))?;
+            self.store.ask_again().await;
+            held = self.store.subscribe().borrow().clone();
             next = held.renewal(self.keys.renew_period, now);
         }
         let mut try_again = TRY_AGAIN;
         if next == Renewal::Now {
-            let made = match adopted {
-                Ok(()) => self.make_key(publisher_key, &held, now, told).await,
-                Err(failure) => Err(NotMade::Vault(failure)),
+            // Changes wake this up early: what its vault did not take is not made again before its time.
+            let remaining = told.not_before.map(|at| at.saturating_duration_since(Instant::now()));
+            let made = match (adopted, remaining.filter(|wait| !wait.is_zero())) {
+                (_, Some(wait)) => Err(NotMade::Yet(wait)),
+                (Ok(()), None) => self.make_key(publisher_key, &held, now, told).await,
+                (Err(failure), None) => Err(NotMade::Vault(failure)),
             };
             match made {
                 Ok(()) => {
@@ -248,17 +255,25 @@ impl Duties {
                 // The old key goes on sealing, and everything else is done as ever.
                 Err(NotMade::Escrow { secret, reason }) => {
                     let note = format!("the new key is not used, since its backup is not stored: {reason}");
-                    try_again = self.tell_of_escrow(&secret, note, None, told).await;
+                    let wait = escrow::back_off(told.escrow_failures.saturating_add(1));
+                    self.tell_of_escrow(&secret, note, wait, told).await;
+                    try_again = wait;
                 }
                 Err(NotMade::Vault(failure)) => {
                     let note = format!("no new key is made, since its vault does not take it: {failure}");
-                    try_again = self.tell_of_escrow(PUBLISHER_SECRET, note, failure.wait(), told).await;
+                    let wait = back_off(told.escrow_failures.saturating_add(1));
+                    let wait = failure.wait().unwrap_or(wait);
+                    self.tell_of_escrow(PUBLISHER_SECRET, note, wait, told).await;
+                    // It may be there all the same: an answer can be lost. So the vault is looked at first.
+                    (told.polled, told.not_before) = (None, Some(Instant::now() + wait));
+                    try_again = wait;
                 }
+                Err(NotMade::Yet(wait)) => try_again = wait,
                 Err(NotMade::Other(reason)) => return Err(reason),
             }
         }
         if next != Renewal::Now {
-            (told.escrow, told.escrow_failures) = (None, 0);
+            (told.escrow, told.escrow_failures, told.not_before) = (None, 0, None);
             self.metrics.escrow_pending.set(0);
         }
         self.settle(told).await;
@@ -401,6 +416,10 @@ impl Duties {
             }
             None => {
                 let (pair, mark) = self.generate(publisher_key, now).await?;
+                // That took a while: the key that seemed to be missing may be there again.
+                if self.is_back(held).await {
+                    return Ok(());
+                }
                 if !self.escrow.is_asked() {
                     let fingerprint = pair.fingerprint();
                     let name = bounded(custody.create(pair, mark)).await?;
@@ -443,6 +462,12 @@ impl Duties {
         Ok((pair, mark))
     }
 
+    /// Whether a key that was waited for is there now.
+    async fn is_back(&self, before: &Held) -> bool {
+        self.store.ask_again().await;
+        self.store.subscribe().borrow().waiting.len() < before.waiting.len()
+    }
+
     fn must_lead(&self) -> Result<(), NotMade> {
         match self.leadership.is_held() {
             true => Ok(()),
@@ -450,25 +475,16 @@ impl Duties {
         }
     }
 
-    /// Event, metric and log of a key that is not made or not used, since it would be in one place only; says when to try
-    /// again.
-    async fn tell_of_escrow(
-        &self,
-        secret: &str,
-        note: String,
-        asked: Option<Duration>,
-        told: &mut Told,
-    ) -> Duration {
+    /// Event, metric and log of a key that is not made or not used, since it would be in one place only.
+    async fn tell_of_escrow(&self, secret: &str, note: String, wait: Duration, told: &mut Told) {
         self.metrics.escrow_failures.inc();
         self.metrics.escrow_pending.set(1);
         told.escrow_failures = told.escrow_failures.saturating_add(1);
-        let wait = escrow::back_off(told.escrow_failures).max(asked.unwrap_or_default());
         tracing::error!(secret, seconds = wait.as_secs(), "{note}; it is tried again");
         if told.escrow.as_ref() != Some(&note) {
             self.events.escrow_failed(secret, &note).await;
             told.escrow = Some(note);
         }
-        wait
     }
 
     /// Event, metric and log of a sealing key that we did not make, before the status says it: a leader that is lost in

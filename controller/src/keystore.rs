@@ -254,6 +254,17 @@ impl KeyStore {
         Ok(self.hold(|before| loaded.with_revoked(&before.revoked)))
     }
 
+    /// Asks vaults at once for what they did not give. If that fails, it is asked for again in its turn.
+    pub(crate) async fn ask_again(&self) {
+        if self.held.borrow().waiting.is_empty() {
+            return;
+        }
+        self.key_secrets.ask_again().await;
+        if let Err(error) = self.reload().await {
+            tracing::warn!(error = %custody_error(&error), "cannot read the key Secrets");
+        }
+    }
+
     /// Takes keys out of sealing, for as long as this process lives.
     pub(crate) fn revoke(&self, fingerprints: &BTreeSet<Fingerprint>) -> Held {
         self.hold(|before| before.clone().with_revoked(fingerprints))

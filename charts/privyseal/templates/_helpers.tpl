@@ -186,7 +186,7 @@ annotations:
   projected:
     sources:
       - serviceAccountToken:
-          audience: api://AzureADTokenExchange
+          audience: {{ .Values.azure.tokenAudience | default "api://AzureADTokenExchange" }}
           expirationSeconds: {{ .Values.azure.tokenExpirationSeconds }}
           path: token
 {{- end }}

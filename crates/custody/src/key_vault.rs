@@ -31,6 +31,7 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod turn;
 pub mod wrapped;
 
 pub use address::{Cloud, Collection, ObjectName, VaultUrl, VersionId};
@@ -50,6 +51,7 @@ use privyseal_envelope::Plaintext;
 use std::sync::Arc;
 use std::time::Duration;
 use transport::Clock;
+use turn::Turns;
 
 /// How many calls of a vault are made in any 10 seconds, unless configured otherwise.
 pub const DEFAULT_BUDGET: u32 = 100;
@@ -142,6 +144,9 @@ pub enum ConfigError {
     /// The authority host.
     #[error("not an authority host: https:// and a host, with no user, path or query")]
     AuthorityHost,
+    /// The endpoint of an App Service.
+    #[error("IDENTITY_ENDPOINT is no address")]
+    IdentityEndpoint,
     /// A tenant.
     #[error("not a tenant: letters, digits, hyphens and dots")]
     Tenant,
@@ -179,9 +184,10 @@ struct Inner {
     publisher_name: ObjectName,
     keys: KeyClient,
     secrets: SecretClient,
-    /// What the two clients have too.
+    /// For who asks whose token it is: what the SDK gets by it is the SDK's, and watched.
     credential: Arc<dyn TokenCredential>,
     transport: Arc<dyn HttpClient>,
+    turns: Turns,
     current_key: client::CurrentKey,
     clock: Arc<Clock>,
     observer: Arc<dyn Observer>,
@@ -226,10 +232,11 @@ impl KeyVault {
             tokens,
             Arc::clone(&observer),
         )?;
+        let unwatched = Arc::clone(&credential);
+        let (turns, credential) = Turns::watching(credential);
         let transport =
             transport::to_vault(http, &vault, config.budget, Arc::clone(&clock), Arc::clone(&observer));
-        let (keys, secrets) =
-            client::clients(&vault, Arc::clone(&credential), Arc::clone(&transport), config.emulator)?;
+        let (keys, secrets) = client::clients(&vault, credential, Arc::clone(&transport), config.emulator)?;
         Ok(Self(Arc::new(Inner {
             vault,
             key_name,
@@ -237,8 +244,9 @@ impl KeyVault {
             publisher_name,
             keys,
             secrets,
-            credential,
+            credential: unwatched,
             transport,
+            turns,
             current_key: client::CurrentKey::new(config.poll_interval),
             clock,
             observer,

@@ -1,5 +1,8 @@
 //! The chart, rendered: what a custody in Key Vault makes of the pod, and which values are refused.
 
+use std::process::Command;
+
+use privyseal_tests::{objects, tools};
 use serde_json::{Value, json};
 
 use crate::helm;
@@ -207,4 +210,24 @@ fn values_that_cannot_work_are_refused_with_their_name_and_the_cure() {
         "azure.credential=managed-identity",
     ];
     assert_eq!(env(&helm::template(&least).unwrap(), "AZURE_CLIENT_ID"), None);
+}
+
+/// Of all values that the chart is tried with.
+#[test]
+fn every_flag_that_the_chart_makes_is_one_of_the_controllers() {
+    let help = Command::new(tools::privyseal_controller()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let known: Vec<&str> = help.split(|c: char| c.is_whitespace() || ",=[".contains(c)).collect();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(tools::repository().join("charts/privyseal/ci")).unwrap() {
+        let path = entry.unwrap().path();
+        let values = objects::documents(&std::fs::read_to_string(&path).unwrap()).remove(0);
+        let objects = helm::template_values("here", "there", &values).unwrap();
+        for arg in args(&objects) {
+            let flag = arg.split('=').next().unwrap();
+            assert!(known.contains(&flag), "{}: the controller has no flag {flag}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
 }

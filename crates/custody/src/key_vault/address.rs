@@ -430,6 +430,8 @@ mod tests {
             format!("{id}#a"),
             format!("{id}\n"),
             format!(" {id}"),
+            format!("{id}0"),
+            id[..id.len() - 1].to_owned(),
             "https://team.vault.azure.net/keys/privyseal/".to_owned(),
             "https://team.vault.azure.net/keys/privyseal/..".to_owned(),
             "https://team.vault.azure.net/keys/privyseal/0123456789abcdef0123456789abcde%".to_owned(),

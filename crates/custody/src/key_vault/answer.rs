@@ -61,8 +61,8 @@ impl Asked {
         match self {
             Self::Vault { vault, .. } => format!("vault {}", vault.host()),
             Self::Token { origin, refusals: Refusals::OfEntra } => format!("token endpoint {origin}"),
-            Self::Token { refusals: Refusals::OfInstanceMetadata, .. } => {
-                "the instance metadata service (169.254.169.254)".to_owned()
+            Self::Token { origin, refusals: Refusals::OfInstanceMetadata } => {
+                format!("the instance metadata service {origin}")
             }
         }
     }
@@ -210,6 +210,7 @@ fn refused_by_vault(
     let one = collection(operation).one();
     let what = format!("{one} {name} of vault {host}");
     let code = codes.shown();
+    let bracketed = codes.0.first().map(|code| format!(" ({code})")).unwrap_or_default();
     let has = |wanted: &str| codes.has(wanted);
     let ends_disabled = ["SecretDisabled", "KeyDisabled"];
     let out_of_dates = ["KeyNotYetValid", "SecretNotYetValid", "KeyExpired", "SecretExpired"];
@@ -231,7 +232,8 @@ fn refused_by_vault(
         403 | 404 if ends_disabled.into_iter().any(has) => Failure::new(
             FailureKind::Disabled,
             format!(
-                "the version of {what} is disabled; enable it: az keyvault {one} set-attributes --enabled true"
+                "the version of {what} is disabled; enable it: {}",
+                command(one, "set-attributes --enabled true", vault, name)
             ),
         ),
         403 if out_of_dates.into_iter().any(has) => Failure::new(
@@ -242,7 +244,7 @@ fn refused_by_vault(
             Failure::new(
                 FailureKind::Forbidden,
                 format!(
-                    "the firewall of vault {host} does not let us in{code}: allow our addresses or subnet, or use its \
+                    "the firewall of vault {host} does not let us in{bracketed}: allow our addresses or subnet, or use its \
                      private endpoint"
                 ),
             )
@@ -254,7 +256,7 @@ fn refused_by_vault(
         403 => Failure::new(
             FailureKind::Forbidden,
             format!(
-                "we may not {} {what}{code}: assign the role {} to our identity there ({MINUTES}), or in a vault with \
+                "we may not {} {what}{bracketed}: assign the role {} to our identity there ({MINUTES}), or in a vault with \
                  access policies {}",
                 verb(operation),
                 role(operation, vault),

@@ -183,7 +183,7 @@ impl KeyVault {
             ..KeyClientGetKeyOptions::default()
         };
         let answer = async { self.0.keys.get_key(name.as_str(), Some(options)).await?.into_model() };
-        let key = in_time(&asked, answer).await?;
+        let key = self.in_time(&asked, answer).await?;
         let key = vault_key(key, self.vault(), name, &asked)?;
         match version {
             Some(wanted) if *wanted != key.id => Err(answer::unreadable(&asked)),
@@ -207,7 +207,7 @@ impl KeyVault {
             let content: RequestContent<KeyOperationParameters> = parameters.try_into()?;
             self.0.keys.unwrap_key(name.as_str(), id.version(), content, None).await?.into_model()
         };
-        let result = in_time(&asked, answer).await?;
+        let result = self.in_time(&asked, answer).await?;
         result.result.map(Zeroizing::new).ok_or_else(|| answer::unreadable(&asked))
     }
 
@@ -222,7 +222,7 @@ impl KeyVault {
             ..SecretClientGetSecretOptions::default()
         };
         let answer = async { self.0.secrets.get_secret(name.as_str(), Some(options)).await?.into_model() };
-        let secret = in_time(&asked, answer).await?;
+        let secret = self.in_time(&asked, answer).await?;
         // The String's own bytes, not a copy: they are wiped in the end.
         let value = secret.value.map(|value| Zeroizing::new(value.into_bytes()));
         let value = value.ok_or_else(|| answer::unreadable(&asked))?;
@@ -254,7 +254,7 @@ impl KeyVault {
             let content: RequestContent<SetSecretParameters> = parameters.try_into()?;
             self.0.secrets.set_secret(name.as_str(), content, None).await?.into_model()
         };
-        let secret = in_time(&asked, answer).await?;
+        let secret = self.in_time(&asked, answer).await?;
         drop(secret.value.map(Zeroizing::new));
         let id = secret.id.ok_or_else(|| answer::unreadable(&asked))?;
         VersionId::answered(&id, self.vault(), Collection::Secrets, name)
@@ -270,7 +270,7 @@ impl KeyVault {
             let pages = self.0.secrets.list_secret_properties_versions(name.as_str(), None)?;
             pages.try_collect::<Vec<SecretProperties>>().await
         };
-        let listed = in_time(&asked, answer).await?;
+        let listed = self.in_time(&asked, answer).await?;
         let mut versions = Vec::with_capacity(listed.len());
         for one in listed {
             let id = one.id.ok_or_else(|| answer::unreadable(&asked))?;
@@ -278,6 +278,22 @@ impl KeyVault {
         }
         versions.sort_by_key(|version| Reverse(version.created));
         Ok(versions)
+    }
+
+    /// An answer, or why there is none.
+    pub(super) async fn in_time<T>(
+        &self,
+        asked: &Asked,
+        answer: impl Future<Output = azure_core::Result<T>>,
+    ) -> Result<T, Failure> {
+        let in_turn = async {
+            let _turn = self.0.turns.take().await;
+            answer.await
+        };
+        match tokio::time::timeout(REQUEST_TIMEOUT, in_turn).await {
+            Ok(answer) => answer.map_err(|error| answer::failure(asked, &error)),
+            Err(_) => Err(asked.late()),
+        }
     }
 
     fn secret_version(
@@ -298,17 +314,6 @@ impl KeyVault {
             tags: tags.unwrap_or_default().into_iter().collect(),
             recovery_level: attributes.recovery_level.map(|level| level.to_string()),
         })
-    }
-}
-
-/// An answer, or why there is none.
-async fn in_time<T>(
-    asked: &Asked,
-    answer: impl Future<Output = azure_core::Result<T>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(|error| answer::failure(asked, &error)),
-        Err(_) => Err(asked.late()),
     }
 }
 

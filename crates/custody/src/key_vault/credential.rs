@@ -100,7 +100,7 @@ impl Credential {
                     .map_err(|_| ConfigError::Sdk)?
             }
             Self::ManagedIdentity { client } => {
-                let metadata = transport::INSTANCE_METADATA.to_owned();
+                let metadata = identity_endpoint()?;
                 let options = ManagedIdentityCredentialOptions {
                     user_assigned_id: client.map(checked_client).transpose()?.map(UserAssignedId::ClientId),
                     client_options: options(transport::to_tokens(
@@ -160,6 +160,18 @@ fn authority(cloud: Cloud, host: Option<&str>) -> Result<(String, CloudConfigura
     let mut custom = CustomConfiguration::default();
     custom.authority_host.clone_from(&origin);
     Ok((origin, custom.into()))
+}
+
+/// Where the SDK asks for tokens of a managed identity: at the instance metadata service, unless the environment says
+/// that this is an App Service or a container app, which have an endpoint of their own.
+fn identity_endpoint() -> Result<String, ConfigError> {
+    match (std::env::var("IDENTITY_ENDPOINT"), std::env::var("IDENTITY_HEADER")) {
+        (Ok(endpoint), Ok(_)) => {
+            let url = Url::parse(&endpoint).map_err(|_| ConfigError::IdentityEndpoint)?;
+            Ok(url.origin().ascii_serialization())
+        }
+        _ => Ok(transport::INSTANCE_METADATA.to_owned()),
+    }
 }
 
 fn checked_tenant(tenant: String) -> Result<String, ConfigError> {

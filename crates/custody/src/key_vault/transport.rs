@@ -173,7 +173,7 @@ impl Guarded {
         };
         let is_bare = url.username().is_empty() && url.password().is_none();
         if !is_bare || url.origin().ascii_serialization() != origin {
-            // An answer's link to a next page can do this, and so can IDENTITY_ENDPOINT in the environment.
+            // An answer's link to a next page can do this.
             return Err(Failure::new(
                 FailureKind::Untrusted,
                 format!(
