@@ -11,7 +11,7 @@ use crate::key_vault::{
 use crate::network::run_async;
 use crate::speech;
 use privyseal_custody::backup::{Archive, Backup, Identity};
-use privyseal_custody::custody::{FailureKind, Kind};
+use privyseal_custody::custody::{Failure, FailureKind, Kind};
 use privyseal_custody::key_secret::{self, NotAKey};
 use privyseal_custody::key_secrets::CustodyError;
 use privyseal_custody::key_vault::KeyVault;
@@ -138,17 +138,22 @@ async fn from_vault(vault: &KeyVault, kept: Vec<KeptKey>, found: &mut Found) -> 
         return Ok(());
     }
     let custodies = custodies_of(vault, Kind::Cluster)?;
-    for KeptKey { secret, .. } in kept {
+    let mut kept = kept.into_iter();
+    while let Some(KeptKey { secret, .. }) = kept.next() {
         let about = secret.message(secret_name(&secret.object));
         match patiently(async || custodies.open(&secret.object).await).await {
             Ok(entry) => found.entries.push(entry),
             Err(CustodyError::Vault { failure, .. }) => {
                 found.left_out.push(vault_error(&about, &failure));
                 // Nobody is there, or nobody is let in: each of the others would wait for the same.
-                if matches!(
-                    failure.kind(),
-                    FailureKind::Unauthenticated | FailureKind::Unavailable | FailureKind::Untrusted
-                ) {
+                if is_of_everybody(&failure) {
+                    let others = kept.map(|KeptKey { secret, .. }| {
+                        let about = secret.message(secret_name(&secret.object));
+                        CommandError::unreachable(format!(
+                            "{about}: the vault was not asked for it after that"
+                        ))
+                    });
+                    found.left_out.extend(others);
                     return Ok(());
                 }
             }
@@ -161,6 +166,10 @@ async fn from_vault(vault: &KeyVault, kept: Vec<KeptKey>, found: &mut Found) -> 
         }
     }
     Ok(())
+}
+
+fn is_of_everybody(failure: &Failure) -> bool {
+    matches!(failure.kind(), FailureKind::Unauthenticated | FailureKind::Unavailable | FailureKind::Untrusted)
 }
 
 /// All keys in the enabled versions of the vault's secret, expired ones too: they open what was sealed to them.

@@ -184,10 +184,10 @@ struct Inner {
     publisher_name: ObjectName,
     keys: KeyClient,
     secrets: SecretClient,
-    turns: Turns,
-    /// What the two clients have too.
+    /// For who asks whose token it is: what the SDK gets by it is the SDK's, and watched.
     credential: Arc<dyn TokenCredential>,
     transport: Arc<dyn HttpClient>,
+    turns: Turns,
     current_key: client::CurrentKey,
     clock: Arc<Clock>,
     observer: Arc<dyn Observer>,
@@ -232,11 +232,11 @@ impl KeyVault {
             tokens,
             Arc::clone(&observer),
         )?;
+        let unwatched = Arc::clone(&credential);
         let (turns, credential) = Turns::watching(credential);
         let transport =
             transport::to_vault(http, &vault, config.budget, Arc::clone(&clock), Arc::clone(&observer));
-        let (keys, secrets) =
-            client::clients(&vault, Arc::clone(&credential), Arc::clone(&transport), config.emulator)?;
+        let (keys, secrets) = client::clients(&vault, credential, Arc::clone(&transport), config.emulator)?;
         Ok(Self(Arc::new(Inner {
             vault,
             key_name,
@@ -244,9 +244,9 @@ impl KeyVault {
             publisher_name,
             keys,
             secrets,
-            turns,
-            credential,
+            credential: unwatched,
             transport,
+            turns,
             current_key: client::CurrentKey::new(config.poll_interval),
             clock,
             observer,

@@ -245,6 +245,12 @@ async fn keys_that_lay_in_the_clear_come_into_a_vault_as_such_and_what_remains_i
     desk.does(&format!("keys retire {id} --cluster-only {of_second}"));
     assert_eq!(level(&desk.doctor(&of_second).0, "once-in-clear"), "ok");
 
+    // A backup of what the vault's secrets hold.
+    let said = desk.does(&format!(
+        "keys backup {of_second} {vault} --for prod --recipient {RECIPIENT} --out-file second.backup"
+    ));
+    assert!(said.contains("2 keys, 1 of them active") && said.contains(&publisher), "{said}");
+
     // While nobody leads: a key in the clear, and a move that was begun.
     second_controller.stop();
     desk.make_key("planted");

@@ -1,7 +1,7 @@
 //! `privyseal doctor azure`: a vault that is well, then ill in one way after the other.
 
 use crate::{Azure, Desk, Finding, KEY, MACHINE, MACHINE_SECRET, PERSON, SECRET, of, told};
-use privyseal_tests::entra::TENANT;
+use privyseal_tests::entra::{Issuer, TENANT};
 use privyseal_tests::key_vault::{CallFault, Role, Trouble, VaultOptions};
 use serde_json::Value;
 
@@ -178,6 +178,35 @@ fn the_custody_that_is_not_used_is_no_fault_unless_it_is_named() {
     finds(&desk, &arguments, "azure-unwrap", "ok", 0, "");
     azure.vault.revoke(PERSON, Role::KeyVaultCryptoServiceEncryptionUser);
     finds(&desk, &arguments, "azure-key", "problem", 1, "az role assignment create");
+}
+
+#[test]
+fn a_federated_credential_that_does_not_fit_is_cured_with_what_the_token_says() {
+    let azure = Azure::start();
+    let desk = Desk::new(&azure);
+    let issuer = Issuer::new("https://issuer.example/cluster");
+    azure.entra.trust(&issuer);
+    let (right, wrong) =
+        ("system:serviceaccount:privyseal:privyseal", "system:serviceaccount:privyseal:other");
+    azure.entra.registered(MACHINE, TENANT, issuer.url(), right);
+    let token = desk.file("token").to_string_lossy().into_owned();
+    let authority = azure.entra.authority();
+    let arguments = format!(
+        "azure {} --key-vault-key {KEY} --azure-credential workload-identity --azure-tenant-id {TENANT} --azure-client-id \
+         {MACHINE} --azure-federated-token-file {token} --azure-authority-host {authority}",
+        azure.flags()
+    );
+    desk.write("token", &issuer.assertion(wrong));
+    let create = format!(
+        "az identity federated-credential create --name privyseal --identity-name IDENTITY --resource-group GROUP --issuer {} \
+         --subject {wrong} --audiences api://AzureADTokenExchange",
+        issuer.url()
+    );
+    let findings = finds(&desk, &arguments, "azure-token", "problem", 1, &create);
+    assert!(of(&findings, "azure-token").what.contains("AADSTS700213"), "{findings:#?}");
+    assert!(of(&findings, "azure-token").cure.contains(MACHINE), "{findings:#?}");
+    desk.write("token", &issuer.assertion(right));
+    finds(&desk, &arguments, "azure-unwrap", "ok", 0, "");
 }
 
 #[test]

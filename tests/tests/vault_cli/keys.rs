@@ -137,6 +137,9 @@ fn what_the_vault_refuses_is_left_out_if_another_key_opens_and_an_error_if_none_
     vault.untrusted(false);
     vault.outage(true);
     assert!(desk.fails(&alone, 3).contains("cannot be reached"));
+    let said =
+        desk.fails(&format!("unseal --key kept.json {kept}", kept = kept.trim_start_matches("unseal ")), 3);
+    assert!(said.contains("cannot be reached") && said.contains("was not asked for it after that"), "{said}");
     vault.outage(false);
     desk.log_out();
     assert!(desk.fails(&alone, 3).contains("run az login"));

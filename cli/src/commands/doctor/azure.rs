@@ -21,6 +21,7 @@ use cures::Cures;
 use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::custody::{Failure, FailureKind};
 use privyseal_custody::key_vault::{Assertion, Identity, KeyVault};
+use zeroize::Zeroizing;
 
 /// Look for what is wrong with a Key Vault and the way to it, and say the commands that cure it
 ///
@@ -148,7 +149,7 @@ fn assertion(args: &Args) -> Option<Assertion> {
     if args.vault.credential_kind() != CredentialKind::WorkloadIdentity {
         return None;
     }
-    let text = std::fs::read_to_string(args.vault.federated_token_file()?).ok()?;
+    let text = std::fs::read_to_string(args.vault.federated_token_file()?).map(Zeroizing::new).ok()?;
     Some(Assertion::of_token(&text))
 }
 

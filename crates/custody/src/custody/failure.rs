@@ -9,6 +9,7 @@ use std::time::Duration;
 pub struct Failure {
     kind: FailureKind,
     message: String,
+    code: Option<String>,
     retry_after: Option<Duration>,
 }
 
@@ -75,13 +76,24 @@ impl FailureKind {
 impl Failure {
     /// A failure in our words.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None }
+        Self { kind, message: message.into(), code: None, retry_after: None }
     }
 
     /// The vault says when to ask again.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// The service gives this code for it, of a checked alphabet.
+    #[must_use]
+    pub fn with_code(self, code: &str) -> Self {
+        Self { code: Some(code.to_owned()), ..self }
+    }
+
+    /// The code that the service gave for it, the most specific one: `ForbiddenByRbac`, `AADSTS700213`.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// Its kind.

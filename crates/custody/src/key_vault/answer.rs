@@ -120,6 +120,11 @@ impl Asked {
 
     /// It answered with something else than success.
     pub(super) fn refused(&self, status: u16, body: &[u8], wait: Option<Duration>) -> Failure {
+        let codes = match self {
+            Self::Vault { .. } => Codes::of_vault(body),
+            Self::Token { refusals: Refusals::OfEntra, .. } => Codes::of_entra(body),
+            Self::Token { refusals: Refusals::OfInstanceMetadata, .. } => Codes::default(),
+        };
         let failure = match status {
             429 => Failure::new(
                 FailureKind::Throttled,
@@ -131,14 +136,15 @@ impl Asked {
             ),
             _ => match self {
                 Self::Vault { operation, vault, name } => {
-                    refused_by_vault(*operation, vault, name, status, &Codes::of_vault(body))
+                    refused_by_vault(*operation, vault, name, status, &codes)
                 }
-                Self::Token { refusals: Refusals::OfEntra, .. } => refused_by_entra(&Codes::of_entra(body)),
+                Self::Token { refusals: Refusals::OfEntra, .. } => refused_by_entra(&codes),
                 Self::Token { refusals: Refusals::OfInstanceMetadata, .. } => {
                     refused_by_instance_metadata(status)
                 }
             },
         };
+        let failure = codes.on(failure);
         match wait {
             Some(wait) => failure.retry_after(wait),
             None => failure,
@@ -402,10 +408,10 @@ fn refused_by_azure_cli(text: &str) -> Failure {
         None if text.contains("not found on PATH") => ": it is not installed".to_owned(),
         None => String::new(),
     };
-    Failure::new(
+    codes.on(Failure::new(
         FailureKind::Unauthenticated,
         format!("the Azure CLI gives no token{why}: run az login, in the vault's tenant (--azure-tenant-id)"),
-    )
+    ))
 }
 
 /// Codes of an answer, the most specific one first.
@@ -475,6 +481,14 @@ impl Codes {
 
     fn has(&self, code: &str) -> bool {
         self.0.iter().any(|found| found == code)
+    }
+
+    /// A failure with the most specific of them.
+    fn on(&self, failure: Failure) -> Failure {
+        match self.0.first() {
+            Some(code) => failure.with_code(code),
+            None => failure,
+        }
     }
 
     fn shown(&self) -> String {
@@ -572,6 +586,8 @@ mod tests {
             let failure = asked.refused(status, body(code, inner, message).as_bytes(), None);
             let text = failure.to_string();
             assert_eq!(failure.kind(), kind, "{status} {code} {inner:?}: {text}");
+            let specific = inner.or(Some(code).filter(|code| !code.is_empty()));
+            assert_eq!(failure.code(), specific, "{status} {code} {inner:?}");
             assert!(text.contains(words), "{status} {code} {inner:?}: {text}");
             assert!(text.contains("team.vault.azure.net") || text.contains("it "), "{text}");
             assert!(!text.contains("canary"), "{text}");

@@ -281,7 +281,7 @@ impl KeyVault {
     }
 
     /// An answer, or why there is none.
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         asked: &Asked,
         answer: impl Future<Output = azure_core::Result<T>>,

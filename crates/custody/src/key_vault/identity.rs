@@ -122,10 +122,10 @@ impl KeyVault {
     /// If there is no token to be had.
     pub async fn identity(&self) -> Result<Identity, Failure> {
         let scope = format!("{}/.default", self.vault().resource());
-        let token = self.0.credential.get_token(&[&scope], None).await;
         // Failures of the transport are whole; this is for those that get past it.
         let asked = Asked::token("of the credential", Refusals::OfEntra);
-        let token = token.map_err(|error| answer::failure(&asked, &error))?;
+        let scopes = [scope.as_str()];
+        let token = self.in_time(&asked, self.0.credential.get_token(&scopes, None)).await?;
         Ok(Identity::of_token(token.token.secret()))
     }
 
@@ -138,8 +138,8 @@ impl KeyVault {
         let asked = Asked::vault(Operation::GetKey, self.vault(), self.key_name().as_str());
         let url = format!("{}/keys/{}?api-version={API_VERSION}", self.vault(), self.key_name());
         let url = Url::parse(&url).map_err(|_| answer::unreadable(&asked))?;
-        let answer = self.0.transport.execute_request(&Request::new(url, Method::Get)).await;
-        let answer = answer.map_err(|error| answer::failure(&asked, &error))?;
+        let request = Request::new(url, Method::Get);
+        let answer = self.in_time(&asked, self.0.transport.execute_request(&request)).await?;
         let challenge = answer.headers().get_optional_str(&WWW_AUTHENTICATE);
         Ok(challenge.and_then(tenant_of).map(str::to_owned))
     }

@@ -23,6 +23,8 @@ pub(super) enum Object {
     Secret,
 }
 
+/// Codes of a vault that does not let the address in.
+const NETWORK: [&str; 3] = ["ForbiddenByFirewall", "ForbiddenByConnection", "ForbiddenByNsp"];
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 impl<'a> Cures<'a> {
@@ -87,8 +89,7 @@ impl<'a> Cures<'a> {
             return "look at DNS, the proxy and network policies between this machine and Microsoft Entra"
                 .to_owned();
         }
-        let message = failure.to_string();
-        let has = |code: &str| message.contains(&format!("AADSTS{code})"));
+        let has = |number: &str| failure.code().and_then(|code| code.strip_prefix("AADSTS")) == Some(number);
         match credential {
             CredentialKind::AzureCli => match tenant {
                 Some(tenant) => format!("az login --tenant {}", quoted(tenant)),
@@ -145,19 +146,18 @@ impl<'a> Cures<'a> {
 
     /// The vault refuses what is asked of an object.
     pub(super) fn refused(&self, failure: &Failure, object: Object) -> String {
-        let text = failure.to_string();
-        let by = |reason: &str| text.contains(&format!(", ForbiddenBy{reason}"));
+        let code = failure.code().unwrap_or_default();
         match failure.kind() {
             FailureKind::Unauthenticated => {
                 "look at azure-tenant and azure-clock above; then `az login` anew, or wait for the next token"
                     .to_owned()
             }
-            FailureKind::Forbidden if by("Firewall") || by("Connection") || by("Nsp") => format!(
+            FailureKind::Forbidden if NETWORK.contains(&code) => format!(
                 "az keyvault network-rule add --name {} --ip-address ADDRESS (or --subnet SUBNET-ID), with the address by which the \
                  vault sees this machine",
                 quoted(self.vault.name())
             ),
-            FailureKind::Forbidden if text.contains("does not allow") => self.allow_unwrap(None, &[]),
+            FailureKind::Forbidden if code == "KeyOperationForbidden" => self.allow_unwrap(None, &[]),
             FailureKind::Forbidden => self.assign(object),
             FailureKind::NotFound => match object {
                 Object::Key => self.make_key(),
@@ -375,7 +375,7 @@ mod tests {
         let vault = team();
         let application =
             Identity { object: Some("o-1".to_owned()), is_application: true, ..Identity::default() };
-        let forbidden = failure(FailureKind::Forbidden, "we may not get key, ForbiddenByRbac: assign …");
+        let forbidden = failure(FailureKind::Forbidden, "we may not").with_code("ForbiddenByRbac");
         let key = cures(&vault, Some(&application)).refused(&forbidden, Object::Key);
         assert!(key.starts_with(
             "az role assignment create --role 'Key Vault Crypto Service Encryption User' --assignee-object-id o-1 \
@@ -403,9 +403,14 @@ mod tests {
         let cures = cures(&vault, None);
         for (failed, object, begin) in [
             (
-                failure(FailureKind::Forbidden, "no, ForbiddenByFirewall: x"),
+                failure(FailureKind::Forbidden, "x").with_code("ForbiddenByFirewall"),
                 Object::Key,
                 "az keyvault network-rule add --name team ",
+            ),
+            (
+                failure(FailureKind::Forbidden, "x").with_code("KeyOperationForbidden"),
+                Object::Key,
+                "az keyvault key set-attributes --vault-name team --name privyseal --ops wrapKey unwrapKey",
             ),
             (
                 failure(FailureKind::NotFound, "x"),
@@ -441,12 +446,8 @@ mod tests {
     fn a_token_that_is_refused_is_cured_where_it_is_refused() {
         let vault = team();
         let cures = cures(&vault, None);
-        let refused = |code: &str| {
-            failure(
-                FailureKind::Unauthenticated,
-                &format!("Microsoft Entra gives no token (AADSTS{code}): x"),
-            )
-        };
+        let refused =
+            |code: &str| failure(FailureKind::Unauthenticated, "x").with_code(&format!("AADSTS{code}"));
         let cure = |credential, code: &str| cures.no_token(credential, &refused(code), Some("t-1"));
         assert_eq!(cure(CredentialKind::AzureCli, "50076"), "az login --tenant t-1");
         let federate = cure(CredentialKind::WorkloadIdentity, "700213");
