@@ -224,7 +224,7 @@ impl Duties {
     async fn pass(&self, publisher_key: &PublisherKey, told: &mut Told) -> Result<Duration, String> {
         let publisher = publisher_key.public_key();
         // Before anything is decided: a key that is in the vault already is not made once more.
-        let adopted = self.adopt(told).await;
+        let adopted = self.adopt(&publisher, told).await;
         let mut held = self.store.reload().await.map_err(|error| custody_error(&error))?;
         // What cannot be read hinders no renewal.
         let published = self.publisher.read(&publisher).await;

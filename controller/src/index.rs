@@ -261,5 +261,17 @@ impl Index {
     }
 }
 
+/// The index, shared between watches and passes. No lock is held across an await.
+#[derive(Clone, Default)]
+pub(crate) struct SharedIndex(Arc<Mutex<Index>>);
+
+impl SharedIndex {
+    /// The index, locked.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Index> {
+        // No code that holds the lock can panic half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests;

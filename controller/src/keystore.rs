@@ -8,7 +8,7 @@
 
 use crate::api;
 use crate::metrics::Metrics;
-use crate::watch::changes;
+use crate::watch::{changes, watch_error};
 use futures::{Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -348,17 +348,6 @@ pub(crate) fn custody_error(error: &CustodyError) -> String {
     match error {
         CustodyError::Api(error) => api::brief_secret(error),
         other => other.to_string(),
-    }
-}
-
-/// An error of a watch in our words.
-pub(crate) fn watch_error(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => api::brief(error),
-        watcher::Error::WatchError(status) => format!("the API server answered {}", status.code),
-        watcher::Error::NoResourceVersion => "the API server's answer has no resourceVersion".to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::api::{self, bounded};
-use crate::index::Index;
+use crate::index::SharedIndex;
 use crate::keystore::Held;
 use crate::marker::{Input, MarkerKey, SecretVersion};
 use crate::metrics::{Metrics, SecretWrite};
@@ -24,20 +24,8 @@ use privyseal_custody::{ApiError, SecretApi};
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_manifest::{MAX_DATA_BYTES, SealedSecret, SealedSecretStatus, Secret};
 use privyseal_seal::{DEFAULT_ATTEMPTS, OpenError, Opened, open};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
-
-/// The index, shared between watches and passes. No lock is held across an await.
-#[derive(Clone, Default)]
-pub(crate) struct SharedIndex(Arc<Mutex<Index>>);
-
-impl SharedIndex {
-    /// The index, locked.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Index> {
-        // No code that holds the lock can panic half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Everything a pass needs.
 pub(crate) struct Reconciler {

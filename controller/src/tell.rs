@@ -2,12 +2,11 @@
 
 use crate::api;
 use crate::events::Events;
-use crate::index::Written;
+use crate::index::{SharedIndex, Written};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::outcome::{Class, Outcome, Reason};
 use crate::queue::{Key, Next};
-use crate::reconcile::SharedIndex;
 use crate::status;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

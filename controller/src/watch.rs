@@ -4,9 +4,8 @@
 //! first list of SealedSecrets is complete: before that nobody could say which Secrets matter.
 
 use crate::index::Seen;
-use crate::keystore::watch_error;
+use crate::index::SharedIndex;
 use crate::queue::{Key, Priority, Queue};
-use crate::reconcile::SharedIndex;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -146,3 +145,14 @@ fn key_of(metadata: &ObjectMeta) -> Key {
 
 const SEALED_SECRETS_PAGE: u32 = 50;
 const SECRETS_PAGE: u32 = 500;
+
+/// An error of a watch in our words.
+pub(crate) fn watch_error(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => api::brief(error),
+        watcher::Error::WatchError(status) => format!("the API server answered {}", status.code),
+        watcher::Error::NoResourceVersion => "the API server's answer has no resourceVersion".to_owned(),
+    }
+}

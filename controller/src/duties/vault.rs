@@ -3,23 +3,28 @@
 use super::{Duties, Told};
 use crate::config::KeyConfig;
 use crate::keystore::custody_error;
+use privyseal_custody::MakerMark;
 use privyseal_custody::custody::Failure;
 use privyseal_custody::key_secrets::{Adopted, CustodyError, PUBLISHER_SECRET};
 use privyseal_envelope::rsa::OpeningKey;
-use privyseal_keys::Certificate;
+use privyseal_keys::{Certificate, PublisherPublicKey};
 use tokio::time::Instant;
 
 impl Duties {
     /// Makes Secrets of keys that the vault holds and nobody here knows. That they are not ours, as keys that people bring
     /// are not, is told of the one that seals, as ever.
-    pub(super) async fn adopt(&self, told: &mut Told) -> Result<(), Failure> {
+    pub(super) async fn adopt(&self, publisher: &PublisherPublicKey, told: &mut Told) -> Result<(), Failure> {
         if !self.is_poll_due(told) {
             return told.vault.clone().map_or(Ok(()), Err);
         }
         let KeyConfig { ttl, common_name, .. } = &self.keys;
         let now = (self.now)();
         let certify = |key: &OpeningKey| Certificate::issue(key, common_name, now, *ttl).ok();
-        let adopted = self.store.key_secrets().adopt(certify).await;
+        // One that we made is used once its backup is stored, as if its maker had not been lost.
+        let is_pending = |certificate: &Certificate, mark: &MakerMark| {
+            self.escrow.is_asked() && mark.proves(publisher, certificate)
+        };
+        let adopted = self.store.key_secrets().adopt(certify, is_pending).await;
         told.vault = None;
         match adopted {
             Ok(adopted) => {

@@ -168,7 +168,6 @@ pub trait Custody: Send + Sync {
     /// Whether what stands for a private half is as [`Custody::keep`] would make it today. If not, it is kept anew.
     async fn is_current(&self, reference: &Reference) -> Result<bool, Failure>;
 
-    /// Keys of that purpose that are there and none of `known`, newest first. One that was given once and not taken is
-    /// not given again by the same process.
+    /// Keys of that purpose that are there and none of `known`, newest first. What is no key is told once and not given.
     async fn found(&self, purpose: Purpose, known: &[Reference]) -> Result<Vec<Found>, Failure>;
 }

@@ -52,6 +52,8 @@ pub struct KeySecrets {
     /// One look at a time, so that no key is asked for twice.
     keys: Arc<Mutex<Memory<KeyringEntry>>>,
     publishers: Arc<Mutex<Memory<Arc<PublisherKey>>>>,
+    /// What a vault holds that needs no Secret.
+    declined: Arc<Mutex<Vec<Reference>>>,
 }
 
 impl KeySecrets {
@@ -63,6 +65,7 @@ impl KeySecrets {
             prefix: prefix.to_owned(),
             keys: Arc::new(Mutex::new(Memory::new(custodies.poll_interval))),
             publishers: Arc::new(Mutex::new(Memory::new(custodies.poll_interval))),
+            declined: Arc::default(),
             custodies,
         }
     }

@@ -1,12 +1,14 @@
 //! Keys that a vault holds and no Secret tells of.
 
 use super::{CustodyError, KeySecrets};
-use crate::custody::{Found, Half, Public, Purpose, Subject};
+use crate::MakerMark;
+use crate::custody::{Found, Half, Public, Purpose, Reference, Subject};
 use crate::key_secret::Look;
 use privyseal_envelope::Fingerprint;
 use privyseal_envelope::rsa::OpeningKey;
-use privyseal_keys::{Certificate, KeyPair, KeyPairError, KeyringEntry, private_key};
+use privyseal_keys::{Certificate, KeyPair, KeyringEntry, private_key};
 use privyseal_manifest::names;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// A key that was found in a vault.
@@ -18,13 +20,24 @@ pub struct Adopted {
     pub fingerprint: Fingerprint,
 }
 
+/// A key of the vault that gets a Secret.
+struct Candidate {
+    subject: Subject,
+    certificate: Certificate,
+    entry: KeyringEntry,
+    reference: Reference,
+}
+
 impl KeySecrets {
     /// Makes Secrets of keys that the vault holds and no Secret tells of: keys that people brought, keys whose maker was
     /// lost before it made the Secret, keys of a cluster that was lost. `certify` makes the certificate of one that has
     /// none. What is no key is told by the vault's custody and left there.
+    ///
+    /// The newest of all is not used yet if `is_pending` says so of its certificate and the mark of its maker.
     pub async fn adopt(
         &self,
         certify: impl Fn(&OpeningKey) -> Option<Certificate>,
+        is_pending: impl Fn(&Certificate, &MakerMark) -> bool,
     ) -> Result<Vec<Adopted>, CustodyError> {
         if self.custodies.poll_interval().is_none() {
             return Ok(Vec::new());
@@ -32,41 +45,58 @@ impl KeySecrets {
         let secrets = self.secrets.list(Self::selector()).await?;
         let looks: Vec<_> =
             secrets.into_iter().flatten().filter_map(|secret| Look::at(&secret).ok()).collect();
-        let known: Vec<_> = looks
-            .iter()
-            .filter_map(|look| match &look.half {
-                Half::Kept(reference) => Some(reference.clone()),
-                Half::Clear(_) => None,
-            })
-            .collect();
+        let referred_to = looks.iter().filter_map(|look| match &look.half {
+            Half::Kept(reference) => Some(reference.clone()),
+            Half::Clear(_) => None,
+        });
+        let mut declined = self.declined.lock().await;
+        let known: Vec<_> = referred_to.chain(declined.iter().cloned()).collect();
         let found = self.custodies.keeping.found(Purpose::Sealing, &known).await;
         let found = found.map_err(|failure| CustodyError::Vault { secret: String::new(), failure })?;
         let mut held: BTreeSet<_> = looks.iter().map(|look| look.subject.public.fingerprint()).collect();
-        let mut adopted = Vec::new();
-        for Found { reference, pem, mark } in found {
-            let Ok(opening_key) = private_key::first_from_pem(pem.expose()) else { continue };
-            let fingerprint = opening_key.fingerprint();
-            let certificate = match Certificate::from_pem(pem.expose()) {
-                Ok(certificate) if certificate.fingerprint() == fingerprint => Some(certificate),
-                _ => certify(&opening_key),
-            };
-            let Some(certificate) = certificate else { continue };
-            if !held.insert(fingerprint) {
-                continue;
+        let mut candidates = Vec::new();
+        for one in found {
+            let reference = one.reference.clone();
+            match self.candidate(one, &certify) {
+                Some(candidate) if held.insert(candidate.certificate.fingerprint()) => {
+                    candidates.push(candidate)
+                }
+                // It is no key after all, or one that has a Secret: nobody has to look at it again.
+                _ => declined.push(reference),
             }
-            let secret = self.name_for(fingerprint);
-            let subject =
-                Subject { secret: secret.clone(), public: Public::Sealing(certificate.clone()), mark };
-            let private = private_key::to_pkcs1_pem(&opening_key)?;
-            let pair = KeyPair::from_pem(certificate.to_pem().as_bytes(), private.as_bytes());
-            let pair = pair.map_err(|error: KeyPairError| CustodyError::NotAKey {
-                secret: secret.clone(),
-                reason: error.into(),
-            })?;
-            let entry = KeyringEntry::from_pair(&secret, pair);
-            self.create_secret(&subject, &entry, Half::Kept(reference), names::KEY_ACTIVE).await?;
-            adopted.push(Adopted { secret, fingerprint });
+        }
+        candidates.sort_by_key(|candidate| Reverse(candidate.certificate.not_before()));
+        let mut newest = looks.iter().filter_map(Look::certificate).map(Certificate::not_before).max();
+        let mut adopted = Vec::new();
+        for Candidate { subject, certificate, entry, reference } in candidates {
+            let is_newest = newest < Some(certificate.not_before());
+            newest = newest.max(Some(certificate.not_before()));
+            let pending =
+                is_newest && subject.mark.as_ref().is_some_and(|mark| is_pending(&certificate, mark));
+            let label = if pending { names::KEY_PENDING } else { names::KEY_ACTIVE };
+            self.create_secret(&subject, &entry, Half::Kept(reference), label).await?;
+            adopted.push(Adopted { secret: subject.secret, fingerprint: certificate.fingerprint() });
         }
         Ok(adopted)
+    }
+
+    /// None if it is no key that can be used.
+    fn candidate(
+        &self,
+        found: Found,
+        certify: impl Fn(&OpeningKey) -> Option<Certificate>,
+    ) -> Option<Candidate> {
+        let Found { reference, pem, mark } = found;
+        let opening_key = private_key::first_from_pem(pem.expose()).ok()?;
+        let certificate = match Certificate::from_pem(pem.expose()) {
+            Ok(certificate) if certificate.fingerprint() == opening_key.fingerprint() => certificate,
+            _ => certify(&opening_key)?,
+        };
+        let secret = self.name_for(certificate.fingerprint());
+        let private = private_key::to_pkcs1_pem(&opening_key).ok()?;
+        let pair = KeyPair::from_pem(certificate.to_pem().as_bytes(), private.as_bytes()).ok()?;
+        let entry = KeyringEntry::from_pair(&secret, pair);
+        let subject = Subject { secret, public: Public::Sealing(certificate.clone()), mark };
+        Some(Candidate { subject, certificate, entry, reference })
     }
 }

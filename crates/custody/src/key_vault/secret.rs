@@ -36,17 +36,17 @@ pub struct Reference {
 /// The custody.
 pub(super) struct InSecrets {
     vault: KeyVault,
-    /// Ids that [`custody::Custody::found`] gave, or passed over.
-    given: Mutex<HashSet<String>>,
+    /// Ids of versions that hold no key: they are told and got once.
+    passed_over: Mutex<HashSet<String>>,
 }
 
 impl InSecrets {
     pub(super) fn new(vault: KeyVault) -> Self {
-        Self { vault, given: Mutex::default() }
+        Self { vault, passed_over: Mutex::default() }
     }
 
-    fn given(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    fn passed_over(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.passed_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A key in a version, or nothing if there is none in it.
@@ -96,8 +96,6 @@ impl custody::Custody for InSecrets {
             tags.insert(TAG_MADE_BY.to_owned(), mark.as_str().to_owned());
         }
         let id = self.vault.set_secret(name, &value, CONTENT_TYPE, tags).await?;
-        // It is ours, whatever happens now: nobody has to find it.
-        self.given().insert(id.as_str().to_owned());
         let back = self.vault.get_secret(name, &id).await?;
         if back.value.as_slice() != value.as_bytes() {
             return Err(Failure::new(
@@ -143,30 +141,32 @@ impl custody::Custody for InSecrets {
             Err(failure) => return Err(failure),
         };
         {
-            let given = self.given();
+            let passed_over = self.passed_over();
             versions.retain(|version| {
                 let id = version.id.as_str();
                 version.enabled
                     && version.expires.is_none_or(|end| end > now)
                     && !known.contains(id)
-                    && !given.contains(id)
+                    && !passed_over.contains(id)
             });
         }
         let mut found = Vec::new();
         for version in versions.iter().take(MOST_AT_ONCE) {
             match self.look_into(name, version).await {
                 Ok(Some(one)) => found.push(one),
-                Ok(None) => self.vault.0.observer.passed_over(&format!(
-                    "vault secret {} holds no private key in PEM and is passed over",
-                    version.id
-                )),
+                Ok(None) => {
+                    self.passed_over().insert(version.id.as_str().to_owned());
+                    self.vault.0.observer.passed_over(&format!(
+                        "vault secret {} holds no private key in PEM and is passed over",
+                        version.id
+                    ));
+                }
                 // One that was disabled or deleted meanwhile is no matter of the others.
                 Err(failure) if !failure.kind().is_of_the_vault() => continue,
                 // What was got is given, else a long list would never come to its end.
                 Err(_) if !found.is_empty() => break,
                 Err(failure) => return Err(failure),
             }
-            self.given().insert(version.id.as_str().to_owned());
         }
         Ok(found)
     }

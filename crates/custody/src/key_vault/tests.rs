@@ -362,7 +362,8 @@ async fn keys_that_nobody_knows_of_are_found_once() {
     assert_eq!(all.len(), 4);
     let marked = all.iter().filter_map(|one| one.mark.as_ref()).collect::<Vec<_>>();
     assert_eq!(marked, [TWO.subject.mark.as_ref().unwrap()]);
-    assert!(other.found(Purpose::Sealing, &[]).await.unwrap().is_empty());
+    let known: Vec<_> = all.into_iter().map(|one| one.reference).collect();
+    assert!(other.found(Purpose::Sealing, &known).await.unwrap().is_empty());
     assert_eq!(other.found(Purpose::Publisher, &[]).await.unwrap().len(), 1);
 }
 
@@ -375,7 +376,14 @@ async fn of_many_keys_those_that_were_got_are_given_though_the_next_fails() {
         let attributes = format!(r#""enabled":true,"created":{created}"#);
         setup.double.put_secret("privyseal-sealing-key", pem, &attributes);
     }
-    let count = async || custody.found(Purpose::Sealing, &[]).await.map(|found| found.len());
+    let known = std::sync::Mutex::new(Vec::new());
+    let count = async || {
+        let so_far = known.lock().unwrap().clone();
+        let found = custody.found(Purpose::Sealing, &so_far).await?;
+        let count = found.len();
+        known.lock().unwrap().extend(found.into_iter().map(|one| one.reference));
+        Ok::<_, Failure>(count)
+    };
     setup.double.script_after(3, "secrets/privyseal-sealing-key/0", answer(503, ""));
     assert_eq!(count().await.unwrap(), 3);
     assert_eq!(count().await.unwrap(), 32, "at one time");
