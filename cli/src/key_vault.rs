@@ -21,7 +21,7 @@ const CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
 /// Options that name a vault.
 #[derive(clap::Args)]
 pub(crate) struct KeyVaultOptions {
-    /// The Key Vault that keeps opening keys, such as https://NAME.vault.azure.net; by default as whoever is logged in with
+    /// The Key Vault that keeps opening keys, such as `https://NAME.vault.azure.net`; by default as whoever is logged in with
     /// `az login`
     #[arg(long, value_name = "URL", help_heading = "Key Vault")]
     key_vault: Option<String>,
