@@ -18,7 +18,7 @@ pub(crate) struct KeyVaultArgs {
     /// Where private halves of keys are kept.
     #[arg(long, env = "PRIVYSEAL_CUSTODY", default_value = "cluster")]
     custody: KindArg,
-    /// The Key Vault, such as https://NAME.vault.azure.net. What it keeps is read in custody cluster too, so that keys can
+    /// The Key Vault, such as `https://NAME.vault.azure.net`. What it keeps is read in custody cluster too, so that keys can
     /// be moved back.
     #[arg(long, env = "PRIVYSEAL_KEY_VAULT_URL", value_name = "URL", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key_vault_url: Option<String>,

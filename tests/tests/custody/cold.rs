@@ -18,6 +18,7 @@ const THROTTLED: Duration = Duration::from_secs(20);
 
 /// Half of the objects are right before the restart and half are new. The vault is asked once for each key and now and then
 /// while it throttles, however many objects wait; those wait in plain sight, and nothing that was right is touched.
+#[allow(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 async fn a_thousand_objects_wait(custody: &str) {
     let control_plane = ControlPlane::start();
     let mut scene = Scene::set(&control_plane, custody).await;
