@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::MakerMark;
 use privyseal_custody::custody::Failure;
 use privyseal_custody::custody::back_off;
-use privyseal_custody::key_secrets::{CustodyError, PUBLISHER_SECRET};
+use privyseal_custody::key_secrets::{CustodyError, NotAPublisher, PUBLISHER_SECRET};
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::renewal::Renewal;
 use privyseal_keys::{Certificate, KeyPair, PublisherKey, PublisherPublicKey};
@@ -145,12 +145,12 @@ impl Duties {
         custody
             .publisher()
             .await?
-            .ok_or_else(|| CustodyError::Publisher { reason: "it is gone again".into() })
+            .ok_or_else(|| CustodyError::Publisher(NotAPublisher { reason: "it is gone again".into() }))
     }
 
     async fn make_publisher_key(&self) -> Result<(), CustodyError> {
         let key = PublisherKey::generate()
-            .map_err(|error| CustodyError::Publisher { reason: error.to_string() })?;
+            .map_err(|error| CustodyError::Publisher(NotAPublisher { reason: error.to_string() }))?;
         match self.store.key_secrets().create_publisher(&key).await {
             Ok(()) => {
                 tracing::info!(fingerprint = %key.public_key().fingerprint(), "publisher key made");

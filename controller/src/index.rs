@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_manifest::{SealedSecret, names};
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A SealedSecret as the watch told it.
 #[derive(Clone, Debug, PartialEq, Eq)]

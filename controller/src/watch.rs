@@ -3,8 +3,8 @@
 //! Lists come in small pages, so that memory does not follow the largest list. The Secrets' watch begins when the
 //! first list of SealedSecrets is complete: before that nobody could say which Secrets matter.
 
-use crate::index::Seen;
-use crate::index::SharedIndex;
+use crate::api;
+use crate::index::{Seen, SharedIndex};
 use crate::queue::{Key, Priority, Queue};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;

@@ -23,7 +23,7 @@ pub use age_key::{Identity, NotARecipient, NotAnIdentity, Recipient, identities}
 pub use contents::{Contents, KeyRecord, KeyState};
 
 use crate::key_secret::{self, NotAKey};
-use crate::key_secrets::{PUBLISHER_SECRET, publisher_of};
+use crate::publisher_secret::{PUBLISHER_SECRET, publisher_of};
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use age::{DecryptError, Decryptor, Encryptor};
 use base64::Engine as _;

@@ -10,15 +10,15 @@
 //! Another vault is one more file with an implementation of [`Custody`], and one more [`Reference`].
 
 mod failure;
+mod reference;
 
 pub use failure::{Failure, FailureKind, back_off};
+pub use reference::{Envelope, Reference, VaultSecret};
 
 use crate::MakerMark;
-use crate::key_vault::{secret, wrapped};
 use async_trait::async_trait;
 use privyseal_envelope::{Fingerprint, Plaintext};
 use privyseal_keys::{Certificate, PublisherPublicKey};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The name of a custody, as in flags and in what is stored.
@@ -94,42 +94,6 @@ impl Half {
             Self::Clear(_) => Kind::Cluster,
             Self::Kept(reference) => reference.kind(),
         }
-    }
-}
-
-/// Where a private half is: what item `custody.json` of a key Secret says. It is public, and no byte of it is believed:
-/// a vault is asked only if it is the one that this process was started with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "custody", rename_all = "kebab-case")]
-pub enum Reference {
-    /// A version of a secret in a Key Vault.
-    KeyVaultSecret(secret::Reference),
-    /// Ciphertext under a key of a Key Vault.
-    KeyVaultWrapped(wrapped::Envelope),
-}
-
-impl Reference {
-    /// Which custody it is of.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::KeyVaultSecret(_) => Kind::KeyVaultSecret,
-            Self::KeyVaultWrapped(_) => Kind::KeyVaultWrapped,
-        }
-    }
-
-    /// Reads the item.
-    ///
-    /// # Errors
-    /// If it is damaged, or of a later release.
-    pub fn from_json(text: &[u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(text).map_err(|_| {
-            Failure::new(FailureKind::Damaged, "custody.json is damaged, or written by a later release")
-        })
-    }
-
-    /// The text of the item.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers are JSON")
     }
 }
 

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::backup::{Backup, Identity};
     use crate::key_secret;
-    use crate::key_secrets::publisher_secret;
+    use crate::publisher_secret::publisher_secret;
     use jiff::{SignedDuration, Timestamp};
     use privyseal_envelope::rsa::KeySize;
     use privyseal_keys::{KeyPair, PublisherKey};

@@ -14,7 +14,7 @@ mod loaded;
 mod memory;
 mod one_by_one;
 mod pending;
-mod publisher_secret;
+mod publisher;
 mod settle;
 
 pub use adopt::Adopted;
@@ -23,8 +23,9 @@ pub use loaded::{LeftOut, Loaded, Waiting};
 pub use pending::PendingKey;
 pub use settle::Unsettled;
 
-pub use publisher_secret::{
-    MOVING_SECRET, PUBLISHER_SECRET, publisher_kept_by, publisher_of, publisher_public_of, publisher_secret,
+pub use crate::publisher_secret::{
+    MOVING_SECRET, NotAPublisher, PUBLISHER_SECRET, publisher_kept_by, publisher_of, publisher_public_of,
+    publisher_secret,
 };
 
 use crate::custody::{Failure, FailureKind, Half, Public, Reference, Subject};
@@ -259,11 +260,8 @@ pub enum CustodyError {
         reason: NotAKey,
     },
     /// The Secret with the publisher key is damaged.
-    #[error("the Secret {PUBLISHER_SECRET} holds no usable publisher key: {reason}")]
-    Publisher {
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error(transparent)]
+    Publisher(#[from] NotAPublisher),
     /// A vault does not give or take a private half.
     #[error("{failure}")]
     Vault {

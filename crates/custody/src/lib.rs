@@ -22,6 +22,7 @@ pub mod key_secrets;
 pub mod key_vault;
 mod maker_mark;
 pub mod published;
+mod publisher_secret;
 mod secret_api;
 
 pub use in_cluster::InCluster;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::key_secrets::publisher_secret;
+use crate::publisher_secret::publisher_secret;
 use crate::{MADE_BY, MakerMark};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;

@@ -99,14 +99,13 @@ impl<T: Clone> Memory<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::custody::FailureKind;
-    use crate::key_vault::secret;
+    use crate::custody::{FailureKind, VaultSecret};
 
     fn place(secret: &str, version: &str) -> Place {
         let id = format!("https://v.vault.azure.net/secrets/keys/{version}");
         Place {
             secret: secret.to_owned(),
-            reference: Reference::KeyVaultSecret(secret::Reference { version: 1, secret: id }),
+            reference: Reference::KeyVaultSecret(VaultSecret { version: 1, secret: id }),
             fingerprint: Fingerprint::of(secret.as_bytes()),
         }
     }

@@ -3,10 +3,10 @@
 //!
 //! [`KeySecrets`]: super::KeySecrets
 
-use super::publisher_secret::{self, PUBLISHER_SECRET, Whereabouts};
 use super::{Custodies, CustodyError, in_clear};
 use crate::custody::{Failure, FailureKind, Half, Kind};
 use crate::key_secret::{self, Look, NotAKey};
+use crate::publisher_secret::{self, PUBLISHER_SECRET, Whereabouts};
 use privyseal_keys::{KeyringEntry, PublisherKey, private_key};
 use privyseal_manifest::Secret;
 
@@ -94,9 +94,9 @@ fn name_of(secret: &Secret) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::custody::Envelope;
     use crate::custody::{Custody, Found, Purpose, Reference, Subject};
     use crate::key_secrets::{publisher_kept_by, publisher_public_of};
-    use crate::key_vault::wrapped::Envelope;
     use async_trait::async_trait;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

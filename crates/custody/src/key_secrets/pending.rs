@@ -1,10 +1,11 @@
 //! Keys that are made and not used yet.
 
 use super::loaded::NotOpened;
-use super::{CustodyError, FIELD_MANAGER, KeySecrets, in_clear, publisher_secret};
+use super::{CustodyError, FIELD_MANAGER, KeySecrets, in_clear};
 use crate::MakerMark;
 use crate::backup::{Backup, BackupError};
 use crate::key_secret::{self, Look, NotAKey};
+use crate::publisher_secret::publisher_secret;
 use jiff::Timestamp;
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::{Certificate, KeyringEntry, PublisherKey, PublisherPublicKey};

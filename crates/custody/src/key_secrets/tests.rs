@@ -1,4 +1,5 @@
 use super::*;
+use crate::Unreadable;
 use std::collections::BTreeMap;
 
 static_assertions::assert_not_impl_any!(PendingKey: std::fmt::Debug, std::fmt::Display);

@@ -4,7 +4,6 @@
 //! sentences may hold tokens, ids and addresses, and is for nobody's status or log.
 
 use super::gate::Held;
-use super::transport::Refusals;
 use super::{Answer, Collection, Operation, VaultUrl};
 use crate::custody::{Failure, FailureKind};
 use azure_core::error::ErrorKind;
@@ -12,6 +11,13 @@ use azure_core::http::AsyncRawResponse;
 use serde::Deserialize;
 use std::error::Error;
 use std::time::Duration;
+
+/// Whose refusals are to be understood.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refusals {
+    OfEntra,
+    OfInstanceMetadata,
+}
 
 /// The longest code that is shown.
 const MAX_CODE: usize = 64;

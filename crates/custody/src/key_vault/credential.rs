@@ -1,6 +1,7 @@
 //! Who we are to a vault: one credential, chosen explicitly. There is no chain that goes on to the next one in silence.
 
-use super::transport::{self, Refusals};
+use super::answer::Refusals;
+use super::transport;
 use super::{Cloud, ConfigError, Observer};
 use crate::custody::{Failure, FailureKind};
 use async_trait::async_trait;

@@ -3,8 +3,8 @@
 //! All of it is a claim, and nothing is decided by it: a token is read without its signature, and a vault says its tenant
 //! before it knows who asks. Neither token nor answer is shown; only texts of a checked alphabet are given on.
 
+use super::answer::Refusals;
 use super::answer::{self, Asked};
-use super::transport::Refusals;
 use super::{KeyVault, Operation};
 use crate::custody::Failure;
 use azure_core::http::headers::WWW_AUTHENTICATE;

@@ -6,10 +6,9 @@
 use super::client::now;
 use super::{Collection, KeyVault, ObjectName, SecretVersion, VersionId, check_version};
 use crate::MakerMark;
-use crate::custody::{self, Failure, FailureKind, Found, Half, Kind, Public, Purpose, Subject};
+use crate::custody::{self, Failure, FailureKind, Found, Half, Kind, Public, Purpose, Subject, VaultSecret};
 use async_trait::async_trait;
 use privyseal_envelope::Plaintext;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
@@ -22,16 +21,6 @@ const TAG_FINGERPRINT: &str = "fingerprint";
 const TAG_MADE_BY: &str = "made-by";
 /// Versions that are got at one time: the rest comes at the next poll, and the budget is left to others.
 const MOST_AT_ONCE: usize = 32;
-
-/// Where a private half is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reference {
-    /// 1.
-    pub version: u64,
-    /// The full id of the secret's version: `https://VAULT/secrets/NAME/VERSION`.
-    pub secret: String,
-}
 
 /// The custody.
 pub(super) struct InSecrets {
@@ -56,7 +45,7 @@ impl InSecrets {
             return Ok(None);
         }
         Ok(Some(Found {
-            reference: custody::Reference::KeyVaultSecret(Reference {
+            reference: custody::Reference::KeyVaultSecret(VaultSecret {
                 version: 1,
                 secret: version.id.as_str().to_owned(),
             }),
@@ -103,7 +92,7 @@ impl custody::Custody for InSecrets {
                 format!("vault secret {id} gives back another value than it was given"),
             ));
         }
-        Ok(Half::Kept(custody::Reference::KeyVaultSecret(Reference {
+        Ok(Half::Kept(custody::Reference::KeyVaultSecret(VaultSecret {
             version: 1,
             secret: id.as_str().to_owned(),
         })))
@@ -176,7 +165,7 @@ impl custody::Custody for InSecrets {
 pub(super) async fn fetch(
     vault: &KeyVault,
     subject: &Subject,
-    reference: &Reference,
+    reference: &VaultSecret,
 ) -> Result<Plaintext, Failure> {
     check_version(reference.version)?;
     let name = name_of(vault, &subject.public);

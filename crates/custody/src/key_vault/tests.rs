@@ -4,7 +4,7 @@ mod double;
 
 use super::*;
 use crate::MakerMark;
-use crate::custody::{Half, Public, Purpose};
+use crate::custody::{Envelope, Half, Public, Purpose, VaultSecret};
 use double::{Double, Observed, Tokens, answer};
 use jiff::Timestamp;
 use privyseal_envelope::rsa::{KeySize, OpeningKey};
@@ -155,16 +155,16 @@ async fn an_envelope_opens_for_its_secret_and_its_certificate_alone() {
     let rewrapped = setup.double.rewrap(&envelope.wrapped, &other);
     let other_id = format!("https://team.vault.azure.net/keys/privyseal/{other}");
     let changed = [
-        wrapped::Envelope { key: other_id.clone(), ..envelope.clone() },
-        wrapped::Envelope { key: other_id, wrapped: rewrapped, ..envelope.clone() },
-        wrapped::Envelope { ciphertext: flipped(&envelope.ciphertext, 0), ..envelope.clone() },
-        wrapped::Envelope { ciphertext: flipped(&envelope.ciphertext, usize::MAX), ..envelope.clone() },
-        wrapped::Envelope { wrapped: flipped(&envelope.wrapped, 0), ..envelope.clone() },
-        wrapped::Envelope { wrapped: flipped(&envelope.wrapped, usize::MAX), ..envelope.clone() },
-        wrapped::Envelope { wrapped: String::new(), ..envelope.clone() },
-        wrapped::Envelope { ciphertext: String::new(), ..envelope.clone() },
-        wrapped::Envelope { ciphertext: "no base64!".to_owned(), ..envelope.clone() },
-        wrapped::Envelope { version: 2, ..envelope.clone() },
+        Envelope { key: other_id.clone(), ..envelope.clone() },
+        Envelope { key: other_id, wrapped: rewrapped, ..envelope.clone() },
+        Envelope { ciphertext: flipped(&envelope.ciphertext, 0), ..envelope.clone() },
+        Envelope { ciphertext: flipped(&envelope.ciphertext, usize::MAX), ..envelope.clone() },
+        Envelope { wrapped: flipped(&envelope.wrapped, 0), ..envelope.clone() },
+        Envelope { wrapped: flipped(&envelope.wrapped, usize::MAX), ..envelope.clone() },
+        Envelope { wrapped: String::new(), ..envelope.clone() },
+        Envelope { ciphertext: String::new(), ..envelope.clone() },
+        Envelope { ciphertext: "no base64!".to_owned(), ..envelope.clone() },
+        Envelope { version: 2, ..envelope.clone() },
     ];
     for changed in changed {
         let text = changed.wrapped.len() + changed.ciphertext.len();
@@ -182,7 +182,7 @@ async fn what_is_stored_chooses_neither_vault_nor_name() {
         format!("https://team.vault.azure.net/keys/other/{version}"),
         format!("https://team.vault.azure.net/keys/privyseal/../other/{version}"),
     ] {
-        let envelope = wrapped::Envelope {
+        let envelope = Envelope {
             version: 1,
             key: id.clone(),
             wrapped: "AAAA".to_owned(),
@@ -199,7 +199,7 @@ async fn what_is_stored_chooses_neither_vault_nor_name() {
         // The publisher's secret is none of a sealing key's.
         format!("https://team.vault.azure.net/secrets/privyseal-sealing-key-publisher/{version}"),
     ] {
-        let reference = Reference::KeyVaultSecret(secret::Reference { version: 1, secret: id.clone() });
+        let reference = Reference::KeyVaultSecret(VaultSecret { version: 1, secret: id.clone() });
         assert_eq!(kind_of(&setup.vault, &ONE.subject, &reference).await, Some(FailureKind::Damaged), "{id}");
     }
     assert_eq!(setup.double.requests(), Vec::<String>::new());
@@ -338,7 +338,7 @@ async fn keys_that_nobody_knows_of_are_found_once() {
 
     let name = "privyseal-sealing-key";
     let pem = std::str::from_utf8(&ONE.private).unwrap();
-    let reference = |id: String| Reference::KeyVaultSecret(secret::Reference { version: 1, secret: id });
+    let reference = |id: String| Reference::KeyVaultSecret(VaultSecret { version: 1, secret: id });
     let oldest = reference(setup.double.put_secret(name, pem, r#""enabled":true,"created":1000"#));
     let known = reference(setup.double.put_secret(name, pem, r#""enabled":true,"created":1500"#));
     let newest =

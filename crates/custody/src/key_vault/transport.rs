@@ -9,7 +9,7 @@
 //! The SDK gets to see what succeeded, and the challenge that tells it which token to get. All else it gets as an
 //! error of ours, whose text it may log or put into its own.
 
-use super::answer::{self, Asked};
+use super::answer::{self, Asked, Refusals};
 use super::gate::Gate;
 use super::{Answer, ConfigError, Observer, Operation, Roots, VaultUrl};
 use crate::custody::{Failure, FailureKind};
@@ -107,13 +107,6 @@ pub(super) fn to_tokens(
         clock: Arc::default(),
         observer,
     })
-}
-
-/// Whose refusals are to be understood.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Refusals {
-    OfEntra,
-    OfInstanceMetadata,
 }
 
 #[derive(Clone)]

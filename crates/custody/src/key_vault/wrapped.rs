@@ -6,29 +6,14 @@
 
 use super::client::now;
 use super::{Collection, KeyVault, VersionId, check_version};
-use crate::custody::{self, Failure, FailureKind, Found, Half, Kind, Purpose, Subject};
+use crate::custody::{self, Envelope, Failure, FailureKind, Found, Half, Kind, Purpose, Subject};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use privyseal_envelope::{Plaintext, key_wrap};
-use serde::{Deserialize, Serialize};
 
 /// Keeps what is sealed with one thing from being taken for another.
 const DOMAIN: &str = "privyseal.dev/key-vault-wrapped/v1";
-
-/// A private half as ciphertext.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Envelope {
-    /// 1.
-    pub version: u64,
-    /// The full id of the vault key's version: `https://VAULT/keys/NAME/VERSION`.
-    pub key: String,
-    /// The fresh key, wrapped with RSA-OAEP-256; standard base64.
-    pub wrapped: String,
-    /// AES-256-GCM ciphertext and tag under the fresh key; standard base64.
-    pub ciphertext: String,
-}
 
 /// The custody.
 pub(super) struct Wrapped {
