@@ -188,6 +188,35 @@ async fn while_a_key_is_rotated() {
     }
 }
 
+/// The controller lives on, and an answer is lost, or the API server does not take the Secret: the key that is in the vault
+/// gets its Secret later, and no other key is made.
+#[tokio::test]
+async fn what_is_in_the_vault_is_found_again_by_who_put_it_there() {
+    let control_plane = ControlPlane::start();
+    let proxy = FaultProxy::start(&control_plane.admin_kubeconfig_with_token().await);
+    let vaulted = Vaulted::install(&control_plane, "key-vault-secret").await;
+    let lost =
+        |operation, name| vaulted.vault.inject(CallFault::new(operation, Trouble::CutAfter).on(name).next(1));
+    let mut lost = vec![lost("setSecret", PUBLISHER), lost("getSecret", SECRET)];
+    let refused = proxy.inject(Fault::new(Requests::call("create secrets"), Action::status(500)).next(2));
+    let controller = Controller::start(&vaulted.release, vaulted.options().through(&proxy)).await;
+    let namespace = control_plane.namespace("lost").await;
+    let scene = Scene { client: control_plane.client(), vaulted, controller, namespace };
+    scene.nothing_is_lost(Step::VaultAfter("setSecret", PUBLISHER), 0, 1).await;
+    // And once more, for a successor.
+    lost.push(scene.vaulted.vault.inject(CallFault::new("setSecret", Trouble::CutAfter).on(SECRET).next(1)));
+    let name = scene.keys().await.into_keys().next().unwrap();
+    let release = scene.vaulted.release.namespace();
+    control_plane.kubectl_ok(&["annotate", "secret", &name, "privyseal.dev/rotate=now", "-n", release], "");
+    scene.keys_are(2.0, 0.0).await;
+    scene.nothing_is_lost(Step::VaultAfter("setSecret", SECRET), 1, 2).await;
+    assert!(lost.iter().all(|fault| fault.hits() == 1) && refused.hits() == 2);
+    assert_eq!(scene.vaulted.vault.secret_versions(PUBLISHER).len(), 1, "no publisher key was made twice");
+    assert_eq!(scene.vaulted.vault.secret_versions(SECRET).len(), 2, "no key was made twice");
+    let foreign = scene.controller.metrics().await.value("privyseal_sealing_key_foreign", &[]);
+    assert_eq!(foreign, Some(0.0), "it is known who made it");
+}
+
 /// Into the vault and back into the cluster.
 #[tokio::test]
 async fn while_keys_are_moved() {
