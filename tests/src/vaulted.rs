@@ -42,7 +42,18 @@ impl<'a> Vaulted<'a> {
 
     /// As [`install`](Self::install), with a vault that is there.
     pub async fn with(control_plane: &'a ControlPlane, entra: Entra, vault: KeyVault, custody: &str) -> Self {
-        let options = ReleaseOptions::default()
+        Self::with_values(control_plane, entra, vault, custody, ReleaseOptions::default()).await
+    }
+
+    /// As [`with`](Self::with), with more values of the chart.
+    pub async fn with_values(
+        control_plane: &'a ControlPlane,
+        entra: Entra,
+        vault: KeyVault,
+        custody: &str,
+        values: ReleaseOptions,
+    ) -> Self {
+        let options = values
             .set(&format!("custody={custody}"))
             .set(&format!("keyVault.url={}", vault.url()))
             .set(&format!("azure.clientId={CLIENT_ID}"))

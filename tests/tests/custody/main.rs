@@ -6,6 +6,7 @@ mod cold;
 mod etcd;
 mod faults;
 mod killed;
+mod replicas;
 mod rotation;
 mod story;
 
