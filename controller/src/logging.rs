@@ -47,4 +47,34 @@ mod tests {
         assert!(!filter.would_enable("kube_client::client", &Level::WARN));
         assert!(filter.would_enable("kube_client::client", &Level::ERROR));
     }
+
+    /// What lies between us and a vault sees tokens and keys. RUST_LOG is not asked by anything here; that it is not asked
+    /// elsewhere, the canary tests show.
+    #[test]
+    fn the_way_to_a_vault_is_kept_at_warn() {
+        for level in [LogLevel::Warn, LogLevel::Info, LogLevel::Debug] {
+            let filter = filter(level);
+            for library in [
+                "azure_core",
+                "azure_identity",
+                "azure_security_keyvault_keys",
+                "azure_security_keyvault_secrets",
+                "typespec",
+                "typespec_client_core",
+                "reqwest",
+                "hyper",
+                "hyper_util",
+                "h2",
+                "rustls",
+                "tower",
+            ] {
+                for target in [library.to_owned(), format!("{library}::http::policies::logging")] {
+                    assert!(filter.would_enable(&target, &Level::WARN), "{target}");
+                    for quiet in [Level::INFO, Level::DEBUG, Level::TRACE] {
+                        assert!(!filter.would_enable(&target, &quiet), "{target} at {quiet}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -55,6 +55,12 @@ impl ControlPlane {
         control_plane
     }
 
+    /// One that somebody else started and ends: an administrator's kubeconfig, and nothing of its data or its log.
+    pub fn running(kubeconfig: &Path) -> Self {
+        let home = scratch::folder("control-plane");
+        Self { home, flags: Vec::new(), process: None, kubeconfig: kubeconfig.to_path_buf() }
+    }
+
     /// The one that all tests of this binary share, started by the first that asks.
     pub fn shared() -> Shared {
         static SHARED: LazyLock<Result<ControlPlane, String>> = LazyLock::new(|| {

@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     signer: Signer,
     troubles: Arc<Troubles>,
     log: CallLog<Exchange>,
+    /// All access tokens that clients asked for and got.
+    issued: Mutex<Vec<String>>,
 }
 
 /// A request for a token.
@@ -117,6 +119,7 @@ impl Entra {
             signer: Signer::generate(),
             troubles: Arc::default(),
             log: CallLog::default(),
+            issued: Mutex::default(),
         });
         let listening = TlsServer::start("Entra double", {
             let shared = Arc::clone(&shared);
@@ -230,6 +233,11 @@ impl Entra {
     /// All requests for tokens so far, in the order of their arrival.
     pub fn exchanges(&self) -> Vec<Exchange> {
         self.shared.log.all()
+    }
+
+    /// All access tokens that clients asked for and got, with their whole text.
+    pub fn issued(&self) -> Vec<String> {
+        locked(&self.shared.issued).clone()
     }
 
     /// Forgets the requests so far.

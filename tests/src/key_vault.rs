@@ -290,6 +290,11 @@ impl KeyVault {
         done(self.store().keys.recover(name));
     }
 
+    /// All that it has unwrapped or decrypted so far: what no other place should hold.
+    pub fn unwrapped(&self) -> Vec<Vec<u8>> {
+        self.store().unwrapped.clone()
+    }
+
     /// Ends a deleted key for good, as time does: purge protection is not asked.
     pub fn purge_key(&self, name: &str) {
         done(self.store().keys.purge(name));

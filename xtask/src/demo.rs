@@ -5,13 +5,15 @@
 //! half that needs no cluster comes first, while what the other half needs is built in the background.
 
 mod cluster;
+mod keys_in_a_vault;
 mod offline;
 mod online;
 mod story;
+mod vault;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::demo::story::Story;
 use crate::go_tools;
@@ -30,9 +32,46 @@ pub(crate) struct Args {
     /// Only the first half, which needs neither Go nor a cluster
     #[arg(long, conflicts_with = "kubeconfig")]
     offline: bool,
+    /// Where private halves of keys are kept. The vault is a double of the tests' own: nobody needs Azure for this
+    #[arg(long, value_enum, default_value_t)]
+    custody: Custody,
+}
+
+/// Where private halves of keys are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+enum Custody {
+    /// In Secrets
+    #[default]
+    Cluster,
+    /// In a secret of a vault
+    KeyVaultSecret,
+    /// In Secrets, encrypted by a key of a vault
+    KeyVaultWrapped,
+}
+
+impl Custody {
+    /// The name in flags.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::KeyVaultSecret => "key-vault-secret",
+            Self::KeyVaultWrapped => "key-vault-wrapped",
+        }
+    }
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    if args.custody != Custody::Cluster {
+        ensure!(
+            !args.offline,
+            "--custody is about the second half, which --offline leaves out: give one of the two"
+        );
+        ensure!(
+            args.kubeconfig.is_none(),
+            "--custody takes the demo's own control plane: the vault is a double on this machine that forgets its keys \
+             when the demo ends, and no cluster that lives on should have its keys there; leave --kubeconfig out"
+        );
+    }
     let mut needs = vec![Need::Rust, Need::C, Need::Git];
     if !args.offline {
         needs.extend([Need::Go, Need::Setpriv]);
@@ -49,7 +88,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if args.offline {
         return offline::tell(&Story::new(workspace)?);
     }
-    let background = build_in_background(workspace);
+    let background = build_in_background(workspace, args.custody);
     let mut story = Story::new(workspace)?;
     offline::tell(&story)?;
     if !background.finished() {
@@ -60,15 +99,18 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         eprintln!("{}", background.line());
     }
     background.wait()?;
-    online::tell(workspace, &mut story, kubeconfig.as_deref())
+    online::tell(workspace, &mut story, kubeconfig.as_deref(), args.custody)
 }
 
-/// The control plane with its kubectl, helm, and our controller. One after the other, since each of these builds
-/// keeps all cores busy; the controller first, since cargo shows nothing while it is hidden.
-fn build_in_background(workspace: &Workspace) -> Job<()> {
+/// The control plane with its kubectl, helm, our controller, and the vault's double. One after the other, since each of
+/// these builds keeps all cores busy; the controller first, since cargo shows nothing while it is hidden.
+fn build_in_background(workspace: &Workspace, custody: Custody) -> Job<()> {
     let workspace = workspace.clone();
     Job::start(move |status| {
-        build_controller(&workspace, status)?;
+        build(&workspace, status, "privyseal-controller", &[])?;
+        if custody != Custody::Cluster {
+            build(&workspace, status, "privyseal-tests", &["--example", vault::DOUBLE])?;
+        }
         for name in ["control-plane", "helm"] {
             go_tools::build_one(&workspace, go_tools::find(name)?, status)?;
         }
@@ -77,19 +119,19 @@ fn build_in_background(workspace: &Workspace) -> Job<()> {
     })
 }
 
-fn build_controller(workspace: &Workspace, status: &Status) -> Result<()> {
-    status.at("privyseal-controller: compiling");
-    let mut command = workspace.cargo(&["build", "--locked", "--package", "privyseal-controller"]);
+fn build(workspace: &Workspace, status: &Status, package: &str, what: &[&str]) -> Result<()> {
+    status.at(format!("{package}: compiling"));
+    let mut command = workspace.cargo(&[&["build", "--locked", "--package", package], what].concat());
     let (mut crates, mut said) = (0, Vec::new());
     process::run_lines(&mut command, Lines::Stderr, |line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         if let ["Compiling", name, ..] = words[..] {
             crates += 1;
-            status.at(format!("privyseal-controller: {crates} crates compiled, now {name}"));
+            status.at(format!("{package}: {crates} crates compiled, now {name}"));
         }
         said.push(line.to_owned());
     })
-    .with_context(|| format!("the controller was not built:\n{}", said.join("\n")))
+    .with_context(|| format!("{package} was not built:\n{}", said.join("\n")))
 }
 
 /// Where cargo puts the programs of the demo.

@@ -89,6 +89,7 @@ impl Endpoint {
         }
         let token = locked(&self.shared.directory).token(&self.shared.signer, client_id, resource);
         let (token, lifetime) = token.ok_or_else(|| Refusal::no_application(client_id, tenant))?;
+        locked(&self.shared.issued).push(token.clone());
         Ok(json!({
             "token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token,
         }))
@@ -114,6 +115,7 @@ impl Endpoint {
             let token = directory.token(&self.shared.signer, client_id, &scope);
             let (token, lifetime) =
                 token.ok_or_else(|| Refusal::no_application(client_id, "this machine"))?;
+            locked(&self.shared.issued).push(token.clone());
             Ok(json!({
                 "access_token": token, "expires_on": (jwt::now() + lifetime).to_string(), "resource": scope,
                 "token_type": "Bearer", "client_id": client_id,

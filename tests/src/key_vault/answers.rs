@@ -50,7 +50,7 @@ pub(super) fn answer(
     check_name(name)?;
     let kind = asked.operation.kind();
     let purge_protection = store.purge_protection;
-    let Store { keys, secrets, .. } = store;
+    let Store { keys, secrets, unwrapped, .. } = store;
     let value = match asked.operation {
         Operation::CreateKey => create_key(keys, writer, name, body, key)?,
         Operation::RotateKey => rotate_key(keys, writer, name, key)?,
@@ -71,7 +71,11 @@ pub(super) fn answer(
             writer.key(name, version)
         }
         Operation::WrapKey | Operation::UnwrapKey | Operation::Encrypt | Operation::Decrypt => {
-            use_key(keys.version(name, version)?, writer, asked, body)?
+            let (value, result) = use_key(keys.version(name, version)?, writer, asked, body)?;
+            if matches!(asked.operation, Operation::UnwrapKey | Operation::Decrypt) {
+                unwrapped.push(result);
+            }
+            value
         }
         Operation::DeleteKey => {
             keys.delete(name)?;
@@ -157,12 +161,13 @@ fn rotate_key(
     Ok(writer.key(name, keys.add(name, version)?))
 }
 
+/// The answer, and the value in it.
 fn use_key(
     version: &Version<KeyContent>,
     writer: Writer<'_>,
     asked: &Asked,
     body: &Value,
-) -> Result<Value, Refusal> {
+) -> Result<(Value, Vec<u8>), Refusal> {
     let operation = asked.operation.name();
     let Version { attributes, content, .. } = enabled(Kind::Key, version, operation)?;
     let makes = matches!(asked.operation, Operation::WrapKey | Operation::Encrypt);
@@ -185,7 +190,8 @@ fn use_key(
     let value = body["value"].as_str().and_then(of_base64url).ok_or_else(no_value)?;
     let result = if makes { content.key.encrypt(&value) } else { content.key.decrypt(&value) };
     let result = result.ok_or_else(|| Refusal::bad_parameter("The parameter is incorrect.\r\n"))?;
-    Ok(json!({"kid": writer.id(Kind::Key, &asked.name, &version.version), "value": base64url(&result)}))
+    let id = writer.id(Kind::Key, &asked.name, &version.version);
+    Ok((json!({"kid": id, "value": base64url(&result)}), result))
 }
 
 fn set_secret(

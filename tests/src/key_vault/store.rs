@@ -116,12 +116,14 @@ pub(super) struct Store {
     pub(super) keys: Collection<KeyContent>,
     pub(super) secrets: Collection<SecretContent>,
     pub(super) purge_protection: bool,
+    /// All that was unwrapped or decrypted, for tests that look for it elsewhere.
+    pub(super) unwrapped: Vec<Vec<u8>>,
 }
 
 impl Store {
     pub(super) fn new(purge_protection: bool) -> Self {
         let (keys, secrets) = (Collection::new(Kind::Key), Collection::new(Kind::Secret));
-        Self { keys, secrets, purge_protection }
+        Self { keys, secrets, purge_protection, unwrapped: Vec::new() }
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 mod search;
+mod vaults;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::events::v1::Event;
@@ -49,7 +50,7 @@ async fn nothing_leaks_by_any_channel() {
 
     // The proof that the search would have found it: leak it on purpose.
     canaries.prove(&channels);
-    leak_on_purpose(&client, &namespace).await;
+    leak(&client, &namespace, "good", VALUE).await;
     let leaked = collect(&client, &controller, release.namespace(), &namespace, &posted).await;
     let found = canaries.find(&leaked).join("\n");
     for channel in ["SealedSecrets", "events", "ConfigMaps"] {
@@ -150,16 +151,20 @@ async fn collect(
     channels
 }
 
-async fn leak_on_purpose(client: &Client, namespace: &str) {
-    let leak = json!({"metadata": {"name": "leak"}, "data": {"leak": VALUE}});
+/// Where anybody may write it: a ConfigMap, an annotation of this SealedSecret, and an event.
+pub(crate) async fn leak(client: &Client, namespace: &str, sealed_secret: &str, what: &str) {
+    let leak = json!({"metadata": {"name": "leak"}, "data": {"leak": what}});
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     maps.create(&PostParams::default(), &serde_json::from_value(leak).unwrap()).await.unwrap();
-    let annotation = Patch::Merge(json!({"metadata": {"annotations": {"leak": VALUE}}}));
-    sealed_secrets(client, namespace).patch("good", &PatchParams::default(), &annotation).await.unwrap();
+    let annotation = Patch::Merge(json!({"metadata": {"annotations": {"leak": what}}}));
+    let sealed = sealed_secrets(client, namespace);
+    sealed.patch(sealed_secret, &PatchParams::default(), &annotation).await.unwrap();
+    // A note has at most 1024 characters; the end of a token is what matters of it.
+    let note = &what[what.len().saturating_sub(1000)..];
     let event = json!({
         "metadata": {"name": "leak"}, "eventTime": "2026-01-01T00:00:00.000000Z", "action": "Leak", "reason": "Leak",
         "regarding": {"kind": "Secret", "name": "leak", "namespace": namespace}, "type": "Normal",
-        "reportingController": "test", "reportingInstance": "test", "note": VALUE,
+        "reportingController": "test", "reportingInstance": "test", "note": note,
     });
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     events.create(&PostParams::default(), &serde_json::from_value(event).unwrap()).await.unwrap();

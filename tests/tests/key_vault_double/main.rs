@@ -7,6 +7,7 @@ mod assertions;
 mod client;
 mod deletion;
 mod keys;
+mod logs;
 mod secrets;
 mod service_accounts;
 mod troubles;

@@ -100,7 +100,8 @@ impl Desk {
 
     /// From now on nobody is.
     fn log_out(&self) {
-        self.az("echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1");
+        // Whatever it says is not passed on.
+        self.az("echo \"ERROR: Please run 'az login' to setup account. eyJhbGciOi\" >&2; exit 1");
     }
 
     fn az(&self, script: &str) {
@@ -141,6 +142,8 @@ impl Desk {
             .current_dir(self.folder.path())
             .env("PATH", std::env::join_paths(folders).unwrap())
             .env("PRIVYSEAL_TRUST", self.file("trust.yaml"))
+            // Nothing of the command line listens to this, nor lets the SDK speak.
+            .env("RUST_LOG", "trace")
             .envs(environment.iter().copied());
         let output = run(command.args(arguments.split_whitespace()), "");
         let said = told(&output);

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::programs;
 use super::story::Story;
+use super::vault::Vault;
 use crate::generate::NAMESPACE;
 use crate::go_tools;
 use crate::workspace::Workspace;
@@ -62,14 +63,17 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    /// Starts it as the ServiceAccount of the chart's Deployment.
-    pub(super) fn start(workspace: &Workspace, story: &Story) -> Result<Self> {
+    /// Starts it as the ServiceAccount of the chart's Deployment, with what that says of the vault if there is one.
+    pub(super) fn start(workspace: &Workspace, story: &Story, vault: Option<&Vault>) -> Result<Self> {
+        let deployments = json_of(story, &format!("kubectl -n {NAMESPACE} get deployments -o json"))?;
+        let deployment = &deployments["items"][0];
         let kubeconfig = story.backstage().join("controller.kubeconfig");
-        fs::write(&kubeconfig, service_account_kubeconfig(story)?)?;
+        fs::write(&kubeconfig, service_account_kubeconfig(story, deployment)?)?;
         let log = story.backstage().join("controller.log");
         let output = File::create(&log)?;
         // setpriv: the process ends when we do, however that comes about.
-        let child = Command::new("setpriv")
+        let mut command = Command::new("setpriv");
+        command
             .args(["--pdeathsig", "TERM"])
             .arg(programs(workspace).join("privyseal-controller"))
             .args(["--listen-addr", "127.0.0.1:0", "--listen-metrics-addr", "127.0.0.1:0"])
@@ -78,9 +82,11 @@ impl Controller {
             .env("POD_NAME", "demo")
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("cannot start the controller")?;
+            .stderr(output);
+        if let Some(vault) = vault {
+            vault.configure(story, deployment, &mut command)?;
+        }
+        let child = command.spawn().context("cannot start the controller")?;
         Ok(Self { child, log })
     }
 
@@ -109,9 +115,8 @@ impl Drop for Controller {
 }
 
 /// The API server of the story's kubeconfig, with a token of the ServiceAccount.
-fn service_account_kubeconfig(story: &Story) -> Result<String> {
-    let deployments = json_of(story, &format!("kubectl -n {NAMESPACE} get deployments -o json"))?;
-    let account = deployments["items"][0]["spec"]["template"]["spec"]["serviceAccountName"]
+fn service_account_kubeconfig(story: &Story, deployment: &Value) -> Result<String> {
+    let account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
         .as_str()
         .context("the chart's Deployment names no ServiceAccount")?;
     let token =
@@ -132,7 +137,7 @@ fn json_of(story: &Story, command: &str) -> Result<Value> {
 }
 
 /// Waits for a process that was asked to end; kills one that does not.
-fn end(child: &mut Child) {
+pub(super) fn end(child: &mut Child) {
     let began = Instant::now();
     while began.elapsed() < GRACE {
         if !matches!(child.try_wait(), Ok(None)) {

@@ -7,16 +7,23 @@ use anyhow::{Context, Result, ensure};
 use super::cluster::{ControlPlane, Controller};
 use super::offline::{PASSWORD, SECRET};
 use super::story::Story;
+use super::vault::Vault;
+use super::{Custody, keys_in_a_vault};
 use crate::generate::{CHART, NAMESPACE, RELEASE};
 use crate::workspace::Workspace;
 
 /// Where the developer's Secret lives; the same as in the first half.
-const TEAM: &str = "privyseal-demo";
+pub(super) const TEAM: &str = "privyseal-demo";
 /// Where somebody else would like to have it.
 const THIEF: &str = "privyseal-demo-thief";
 
-pub(super) fn tell(workspace: &Workspace, story: &mut Story, kubeconfig: Option<&Path>) -> Result<()> {
-    // Each is dropped before the one above it: the controller, then what the demo made, then the control plane.
+pub(super) fn tell(
+    workspace: &Workspace,
+    story: &mut Story,
+    kubeconfig: Option<&Path>,
+    custody: Custody,
+) -> Result<()> {
+    // Each is dropped before the one above it: the controller, then what the demo made, the vault, the control plane.
     let own_cluster = match kubeconfig {
         Some(file) => {
             story.chapter("Your cluster");
@@ -37,11 +44,34 @@ pub(super) fn tell(workspace: &Workspace, story: &mut Story, kubeconfig: Option<
     story.run("kubectl version")?;
     // Before there is a stage, whose end removes things.
     refuse_a_cluster_in_use(story)?;
-    let stage = Stage { story, remove_at_the_end: own_cluster.is_none() };
-    let controller = stage.install(workspace)?;
-    if let Err(error) = stage.the_path().and_then(|()| stage.keys_and_thieves()) {
-        // Why it went wrong is often in there.
-        eprintln!("The end of the controller's log:\n{}", controller.last_words());
+    let vault = match (custody, &own_cluster) {
+        (Custody::Cluster, _) | (_, None) => None,
+        (custody, Some(control_plane)) => {
+            story.chapter("A vault");
+            story.say(
+                "This is not Azure: vault and identity provider are doubles that the tests of Privyseal use too, on \
+                 this machine, and they forget everything at the end. What speaks to them is the real thing: the controller \
+                 with the official SDK, over TLS, with a token of its ServiceAccount that this control plane signs and \
+                 the identity provider verifies.",
+            );
+            let vault = Vault::start(workspace, story, &control_plane.kubeconfig, custody)?;
+            story.run("cat vault/url")?;
+            Some(vault)
+        }
+    };
+    let stage = Stage { workspace, story, vault: vault.as_ref(), remove_at_the_end: own_cluster.is_none() };
+    let mut controller = Some(stage.install()?);
+    let told = stage
+        .the_path()
+        .and_then(|()| {
+            vault.as_ref().map_or(Ok(()), |vault| keys_in_a_vault::tell(&stage, vault, &mut controller))
+        })
+        .and_then(|()| stage.keys_and_thieves());
+    if let Err(error) = told {
+        if let Some(controller) = controller {
+            // Why it went wrong is often in there.
+            eprintln!("The end of the controller's log:\n{}", controller.last_words());
+        }
         return Err(error);
     }
     stage.story.chapter("The end");
@@ -68,22 +98,27 @@ fn refuse_a_cluster_in_use(story: &Story) -> Result<()> {
 }
 
 /// The cluster with our things in it.
-struct Stage<'a> {
-    story: &'a Story,
+pub(super) struct Stage<'a> {
+    workspace: &'a Workspace,
+    pub(super) story: &'a Story,
+    /// What keeps the keys, if the cluster does not.
+    vault: Option<&'a Vault>,
     /// True in a cluster that lives on.
     remove_at_the_end: bool,
 }
 
 impl Stage<'_> {
     /// Applies the chart and starts the controller.
-    fn install(&self, workspace: &Workspace) -> Result<Controller> {
+    fn install(&self) -> Result<Controller> {
         let story = self.story;
         story.chapter("Installed");
         story.say("The chart brings the CRD, the ServiceAccount and its rights, and a Deployment.");
-        let chart = workspace.root().join(CHART);
+        let chart = self.workspace.root().join(CHART);
+        let custody = self.vault.map(Vault::values).unwrap_or_default();
         story.run(&format!("kubectl create namespace {NAMESPACE}"))?;
         story.run(&format!(
-            "helm template {RELEASE} {} --namespace {NAMESPACE} --include-crds --set replicas=0 > privyseal.yaml",
+            "helm template {RELEASE} {} --namespace {NAMESPACE} --include-crds --set replicas=0{custody} \
+             > privyseal.yaml",
             chart.display()
         ))?;
         story.run("kubectl apply -f privyseal.yaml")?;
@@ -91,11 +126,16 @@ impl Stage<'_> {
             "Without a registry there is no image to run, hence no replicas. The controller runs here, as a process, with a token of \
              that ServiceAccount and nothing more. It finds no key, so it makes one and publishes its certificate.",
         );
-        let mut controller = Controller::start(workspace, story)?;
+        let mut controller = self.start_controller()?;
         let published = format!("kubectl -n {NAMESPACE} get configmap privyseal-sealing-keys");
         story.until(&published, |_| true).inspect_err(|_| eprintln!("{}", controller.last_words()))?;
         controller.check()?;
         Ok(controller)
+    }
+
+    /// Starts a controller; it may not be ready yet.
+    pub(super) fn start_controller(&self) -> Result<Controller> {
+        Controller::start(self.workspace, self.story, self.vault)
     }
 
     /// Seal, commit, apply, open, repair.
@@ -151,15 +191,25 @@ impl Stage<'_> {
         story.conclude("what was sealed with the old key still opens");
 
         story.chapter("Resealed and retired");
-        story.say(
-            "What is in Git moves to the new key. Somebody who holds the keys does it here; without --key the \
-             controller would.",
-        );
+        match self.vault {
+            None => story.say(
+                "What is in Git moves to the new key. Somebody who holds the keys does it here; without --key the \
+                 controller would.",
+            ),
+            Some(_) => story.say(
+                "What is in Git moves to the new key. Somebody with a role in the vault does it here: with Azure it \
+                 would be `az login` and --key-vault, and nothing else. Without --key the controller would.",
+            ),
+        }
         story.run(&format!(
             "kubectl -n {NAMESPACE} get secrets -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml > keys.yaml"
         ))?;
+        let (operator, vault) = match self.vault {
+            None => ("", String::new()),
+            Some(vault) => (". vault/operator.env && ", format!(" {}", vault.options())),
+        };
         story.run(&format!(
-            "privyseal reseal repository --context {context} --key keys.yaml && rm keys.yaml"
+            "{operator}privyseal reseal repository --context {context} --key keys.yaml{vault} && rm keys.yaml"
         ))?;
         story.run("git -C repository diff --stat")?;
         story.run("kubectl apply -f repository/db.yaml")?;
@@ -191,7 +241,7 @@ impl Stage<'_> {
         story.claim("there is no Secret in that namespace", secrets.is_empty())
     }
 
-    fn the_password_is_there(&self) -> Result<()> {
+    pub(super) fn the_password_is_there(&self) -> Result<()> {
         let command = format!("kubectl -n {TEAM} get secret db -o jsonpath='{{.data.password}}' | base64 -d");
         self.story.until(&command, |password| password == PASSWORD)?;
         Ok(())

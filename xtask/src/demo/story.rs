@@ -132,6 +132,24 @@ impl Story {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Repeats a command behind the scene until what it writes on stdout is as wished.
+    pub(super) fn backstage_until(&self, command: &str, wished: impl Fn(&str) -> bool) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let output = self.quietly(command)?;
+            if output.status.success() && wished(&String::from_utf8_lossy(&output.stdout)) {
+                return Ok(());
+            }
+            ensure!(
+                began.elapsed() < PATIENCE,
+                "the demo waited {} s in vain for this: {command}\n{}",
+                PATIENCE.as_secs(),
+                String::from_utf8_lossy(&output.stderr).trim_end()
+            );
+            thread::sleep(AGAIN);
+        }
+    }
+
     /// Ends the demo if a claim does not hold.
     pub(super) fn claim(&self, claim: &str, holds: bool) -> Result<()> {
         ensure!(holds, "the demo claims: {claim}; this does not hold");
@@ -170,7 +188,8 @@ impl Story {
         println!("{}", self.bold(&format!("$ {command}")));
     }
 
-    fn work(&self) -> PathBuf {
+    /// The folder where the commands run.
+    pub(super) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
 
@@ -227,8 +246,8 @@ fn wrapped(text: &str) -> String {
 }
 
 const NARRATION: usize = 78;
-/// More than a fingerprint has.
-const LONG_WORD: usize = 80;
+/// More than a fingerprint has, and the id of a version in a vault on this machine.
+const LONG_WORD: usize = 96;
 const SHORT_WORD: usize = 48;
 /// How long something in the cluster may take. All of it takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(60);
