@@ -59,7 +59,7 @@ impl KeySecrets {
             let reference = one.reference.clone();
             match self.candidate(one, &certify) {
                 Some(candidate) if held.insert(candidate.certificate.fingerprint()) => {
-                    candidates.push(candidate)
+                    candidates.push(candidate);
                 }
                 // It is no key after all, or one that has a Secret: nobody has to look at it again.
                 _ => declined.push(reference),
