@@ -57,7 +57,7 @@ impl Escrow {
         if there.as_ref().is_some_and(fits) {
             return Ok(());
         }
-        let backup = key.to_backup(publisher, &self.namespace).map_err(|error| error.to_string())?;
+        let backup = key.to_backup(publisher, &self.namespace, now).map_err(|error| error.to_string())?;
         let archive =
             backup.seal("", &self.namespace, &self.recipients, now).map_err(|error| error.to_string())?;
         let mut config_map = to_config_map(fingerprint, &self.namespace, archive.clone());

@@ -6,6 +6,7 @@
 
 use crate::MakerMark;
 use crate::custody::{Failure, Half, Kind, Public, Reference, Subject};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Item, KeyError, Plaintext};
 use privyseal_keys::{Certificate, KeyPair, KeyPairError, KeyringEntry, private_key};
@@ -188,6 +189,12 @@ pub fn is_rotation_asked(metadata: &ObjectMeta) -> bool {
 /// Whether the private half once lay in the cluster in the clear.
 pub fn was_in_clear(metadata: &ObjectMeta) -> bool {
     is_annotated(metadata, WAS_IN_CLEAR)
+}
+
+/// Notes that the private half lay in the cluster in the clear, unless that is noted already.
+pub fn note_was_in_clear(metadata: &mut ObjectMeta, now: Timestamp) {
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    metadata.annotations.get_or_insert_default().entry(WAS_IN_CLEAR.to_owned()).or_insert(now);
 }
 
 fn is_annotated(metadata: &ObjectMeta, name: &str) -> bool {

@@ -184,10 +184,7 @@ async fn in_clear(custodies: &Custodies, secret: &Secret) -> Result<Option<Secre
         Err(error) => return left_out(&error),
     };
     if Look::at(secret).is_ok_and(|look| look.half.kind() == Kind::Cluster) {
-        let now = Timestamp::now();
-        let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-        let annotations = clear.metadata.annotations.get_or_insert_default();
-        annotations.entry(key_secret::WAS_IN_CLEAR.to_owned()).or_insert(now);
+        key_secret::note_was_in_clear(&mut clear.metadata, Timestamp::now());
     }
     Ok(Some(clear))
 }

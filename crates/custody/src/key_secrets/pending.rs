@@ -4,6 +4,7 @@ use super::loaded::NotOpened;
 use super::{CustodyError, FIELD_MANAGER, KeySecrets, in_clear};
 use crate::MakerMark;
 use crate::backup::{Backup, BackupError};
+use crate::custody::Half;
 use crate::key_secret::{self, Look, NotAKey};
 use crate::publisher_secret::publisher_secret;
 use jiff::Timestamp;
@@ -51,11 +52,22 @@ impl PendingKey {
     }
 
     /// A backup of this key alone, as it will be once it is in use.
-    pub fn to_backup(&self, publisher: &PublisherKey, namespace: &str) -> Result<Backup, BackupError> {
-        let secret = in_clear(&self.activated(), &self.entry).map_err(|error| BackupError::NotAKey {
+    ///
+    /// One that lies in the cluster in the clear says so there: should it come back into a cluster whose keys a vault keeps,
+    /// nobody seals to it.
+    pub fn to_backup(
+        &self,
+        publisher: &PublisherKey,
+        namespace: &str,
+        now: Timestamp,
+    ) -> Result<Backup, BackupError> {
+        let mut secret = in_clear(&self.activated(), &self.entry).map_err(|error| BackupError::NotAKey {
             secret: self.name().to_owned(),
             reason: error.to_string(),
         })?;
+        if Look::at(&self.secret).is_ok_and(|look| matches!(look.half, Half::Clear(_))) {
+            key_secret::note_was_in_clear(&mut secret.metadata, now);
+        }
         Backup::new(publisher_secret(publisher, namespace), vec![secret])
     }
 

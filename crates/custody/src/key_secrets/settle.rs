@@ -69,8 +69,7 @@ impl KeySecrets {
         annotations.remove(names::KUBECTL_LAST_APPLIED);
         annotations.remove(names::KUBECFG_LAST_APPLIED);
         if matches!(look.half, Half::Clear(_)) {
-            let since = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-            annotations.entry(key_secret::WAS_IN_CLEAR.to_owned()).or_insert(since);
+            key_secret::note_was_in_clear(&mut secret.metadata, now);
         }
         secret.metadata.managed_fields = None;
         self.secrets.replace(&secret, FIELD_MANAGER).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 static_assertions::assert_not_impl_any!(PendingKey: std::fmt::Debug, std::fmt::Display);
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use privyseal_envelope::rsa::KeySize;
 
@@ -50,7 +50,8 @@ fn a_pending_key_neither_opens_nor_seals_and_is_backed_up_as_it_will_be() {
     let key = PendingKey::of(pending).ok().unwrap();
     let publisher = PublisherKey::generate().ok().unwrap();
     assert!(!key.is_made_by(&publisher.public_key()), "it has no mark");
-    let backup = key.to_backup(&publisher, "privyseal").ok().unwrap();
+    let backup = key.to_backup(&publisher, "privyseal", Timestamp::UNIX_EPOCH).ok().unwrap();
+    assert!(key_secret::was_in_clear(&backup.keys()[0].secret().metadata), "it lies in the cluster");
     let record = backup.keys()[0].record();
     assert_eq!((record.fingerprint, record.state), (fingerprint, crate::backup::KeyState::Active));
 }
