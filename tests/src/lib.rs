@@ -21,6 +21,7 @@
 //! ([`ControlPlane::shared`]) and use a namespace each; what stops, kills or restarts it starts its own.
 
 mod call_log;
+mod connect_proxy;
 pub mod control_plane;
 pub mod controller;
 pub mod entra;
@@ -41,6 +42,7 @@ mod trouble;
 pub mod vaulted;
 pub mod world;
 
+pub use connect_proxy::ConnectProxy;
 pub use control_plane::ControlPlane;
 pub use controller::{Controller, ControllerOptions, Release, ReleaseOptions};
 pub use entra::Entra;
