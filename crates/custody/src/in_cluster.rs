@@ -22,7 +22,7 @@ impl Custody for InCluster {
         // A private half in the cluster has no reference: this one needs a vault that nobody configured.
         let kind = reference.kind();
         Err(Failure::new(
-            FailureKind::Damaged,
+            FailureKind::Unconfigured,
             format!("its private half is kept by {kind}, and no Key Vault is configured (--key-vault-url)"),
         ))
     }

@@ -1,13 +1,13 @@
 //! What changes in the vault: its key has a successor, people bring keys, and a cluster is lost.
 
 use super::{CUSTODIES, Scene, text};
-use privyseal_tests::ControlPlane;
 use privyseal_tests::entra::Entra;
 use privyseal_tests::eventually::{PATIENCE, eventually};
 use privyseal_tests::key_vault::KeyVault;
 use privyseal_tests::objects;
 use privyseal_tests::sealing::{Sealer, privyseal};
 use privyseal_tests::vaulted::{KEY, PUBLISHER, SECRET, Vaulted};
+use privyseal_tests::{ControlPlane, Controller, ControllerOptions, Release, ReleaseOptions};
 use serde_json::Value;
 
 fn key_version(reference: &str) -> String {
@@ -108,6 +108,29 @@ async fn a_cluster_that_is_lost_leaves_its_keys_in_the_vault() {
     // It is known who made it.
     let foreign = scene.controller.metrics().await.value("privyseal_sealing_key_foreign", &[]);
     assert_eq!(foreign, Some(0.0));
+}
+
+/// A replica that was started before the vault was configured, or after it was taken away too early.
+#[tokio::test]
+async fn who_knows_no_vault_makes_no_key_in_place_of_those_that_are_there() {
+    let control_plane = ControlPlane::start();
+    let mut scene = Scene::set(&control_plane, "key-vault-wrapped").await;
+    scene.apply("db", "1").await;
+    scene.is_right("db", "1").await;
+    let sealed = scene.sealed("new", "2").await;
+    scene.controller.stop();
+    objects::apply(&scene.client, None, &sealed).await;
+    let (name, namespace) = (scene.vaulted.release.name(), scene.vaulted.release.namespace());
+    let without = Release::install(&control_plane, ReleaseOptions::default().place(name, namespace)).await;
+    let mut stranger = Controller::launch(&without, ControllerOptions::default()).await;
+    let told = objects::wait_for_condition(&scene.client, &scene.namespace, "new", "Stalled", "True").await;
+    assert_eq!(told.reason, "KeyVaultRefuses");
+    assert!(told.message.contains("--key-vault-url"), "{}", told.message);
+    stranger.stop();
+    assert_eq!(scene.keys().await.len(), 1, "no key was made in the clear");
+    scene.controller.start_again().await;
+    scene.is_right("new", "2").await;
+    scene.is_right("db", "1").await;
 }
 
 /// From the cluster into the vault, from one custody of it to the other, and back: nothing is lost, what lay in the

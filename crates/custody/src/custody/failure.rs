@@ -32,6 +32,9 @@ pub enum FailureKind {
     NotFound,
     /// Its certificate does not verify: somebody is in between, or a root is missing.
     Untrusted,
+    /// It is kept by a vault that this process was not configured with: a replica of before a change, or a flag that was
+    /// taken away too early.
+    Unconfigured,
     /// What is stored does not fit: another vault, another key, or changed.
     Damaged,
 }
@@ -42,7 +45,7 @@ impl FailureKind {
     pub fn heals(self) -> bool {
         match self {
             Self::Unauthenticated | Self::Forbidden | Self::Throttled | Self::Unavailable => true,
-            Self::Disabled | Self::NotFound | Self::Untrusted | Self::Damaged => false,
+            Self::Disabled | Self::NotFound | Self::Untrusted | Self::Unconfigured | Self::Damaged => false,
         }
     }
 
@@ -53,7 +56,8 @@ impl FailureKind {
             | Self::Forbidden
             | Self::Throttled
             | Self::Unavailable
-            | Self::Untrusted => true,
+            | Self::Untrusted
+            | Self::Unconfigured => true,
             Self::Disabled | Self::NotFound | Self::Damaged => false,
         }
     }
@@ -68,6 +72,7 @@ impl FailureKind {
             Self::Disabled => "disabled",
             Self::NotFound => "not-found",
             Self::Untrusted => "untrusted",
+            Self::Unconfigured => "unconfigured",
             Self::Damaged => "damaged",
         }
     }

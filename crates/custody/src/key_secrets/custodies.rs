@@ -17,7 +17,7 @@ pub struct Custodies {
 impl Custodies {
     /// The cluster alone.
     pub fn cluster() -> Self {
-        Self { keeping: Arc::new(InCluster), vaults: Vec::new(), poll_interval: Duration::MAX }
+        Self { keeping: Arc::new(InCluster), vaults: Vec::new(), poll_interval: HOUR }
     }
 
     /// New private halves go to `keeping`; what any of `vaults` keeps is still read. A vault is asked again for what it
@@ -42,3 +42,6 @@ impl Custodies {
         vault.unwrap_or(&self.keeping).fetch(subject, reference).await
     }
 }
+
+/// What only another configuration can heal needs no looking at; a time that can be added to others all the same.
+const HOUR: Duration = Duration::from_secs(3600);

@@ -72,7 +72,8 @@ impl<T: Clone> Memory<T> {
             Some(wait) => wait,
             None => back_off(before.saturating_add(1)),
         };
-        let again = Instant::now() + wait;
+        let now = Instant::now();
+        let again = now.checked_add(wait).unwrap_or(now + LONGEST);
         self.slots.insert(place, Slot::Failed { failure, failures: before.saturating_add(1), again });
     }
 
@@ -95,6 +96,9 @@ impl<T: Clone> Memory<T> {
         waits.min()
     }
 }
+
+/// For a wait that no clock can hold.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
@@ -146,6 +150,13 @@ mod tests {
         memory.keep_only(|_| false);
         memory.fail(place("a", "1"), failure(FailureKind::Disabled));
         assert_eq!(memory.again(), Some(Instant::now() + Duration::from_secs(300)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_no_clock_holds_is_a_long_one() {
+        let mut memory = Memory::<u8>::new(Duration::MAX);
+        memory.fail(place("a", "1"), failure(FailureKind::Unconfigured));
+        assert!(memory.again().unwrap() > Instant::now() + Duration::from_secs(3600));
     }
 
     #[tokio::test(start_paused = true)]

@@ -172,7 +172,9 @@ impl<'a> Cures<'a> {
             FailureKind::Throttled => {
                 "wait a little; who else asks the vault so often? Its metric ServiceApiHit says".to_owned()
             }
-            FailureKind::Unavailable | FailureKind::Untrusted => self.unreachable(failure),
+            FailureKind::Unavailable | FailureKind::Untrusted | FailureKind::Unconfigured => {
+                self.unreachable(failure)
+            }
         }
     }
 
