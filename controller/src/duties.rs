@@ -22,7 +22,7 @@ use privyseal_custody::key_secrets::{CustodyError, NotAPublisher, PUBLISHER_SECR
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::renewal::Renewal;
 use privyseal_keys::{Certificate, KeyPair, PublisherKey, PublisherPublicKey};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -65,6 +65,8 @@ struct Told {
     vault: Option<Failure>,
     /// When a key may be given to the vault again that it did not take.
     not_before: Option<Instant>,
+    /// Keys that could not be moved to their custody.
+    refused: BTreeMap<String, vault::Refused>,
     /// Whether all private halves were where they should be, when that was looked at last.
     is_settled: bool,
 }
@@ -233,7 +235,10 @@ impl Duties {
         }
         let now = (self.now)();
         let mut next = held.renewal(self.keys.renew_period, now);
-        if next == Renewal::Now && !held.waiting.is_empty() {
+        // Changes wake this up early: what did not work is not tried again before its time.
+        let too_early = told.not_before.map(|at| at.saturating_duration_since(Instant::now()));
+        let too_early = too_early.filter(|wait| !wait.is_zero());
+        if next == Renewal::Now && too_early.is_none() && !held.waiting.is_empty() {
             // The key that seems to be missing may be there again: its vault is asked once more, before a second one is made.
             self.store.ask_again().await;
             held = self.store.subscribe().borrow().clone();
@@ -241,12 +246,10 @@ impl Duties {
         }
         let mut try_again = TRY_AGAIN;
         if next == Renewal::Now {
-            // Changes wake this up early: what its vault did not take is not made again before its time.
-            let remaining = told.not_before.map(|at| at.saturating_duration_since(Instant::now()));
-            let made = match (adopted, remaining.filter(|wait| !wait.is_zero())) {
+            let made = match (adopted, too_early) {
                 (_, Some(wait)) => Err(NotMade::Yet(wait)),
                 (Ok(()), None) => self.make_key(publisher_key, &held, now, told).await,
-                (Err(failure), None) => Err(NotMade::Vault(failure)),
+                (Err(not_looked_at), None) => Err(not_looked_at),
             };
             match made {
                 Ok(()) => {
@@ -270,7 +273,11 @@ impl Duties {
                     try_again = wait;
                 }
                 Err(NotMade::Yet(wait)) => try_again = wait,
-                Err(NotMade::Other(reason)) => return Err(reason),
+                Err(NotMade::Other(reason)) => {
+                    // The vault may have got the key before that: it is looked at first, the next time.
+                    (told.polled, told.not_before) = (None, Some(Instant::now() + TRY_AGAIN));
+                    return Err(reason);
+                }
             }
         }
         if next != Renewal::Now {

@@ -160,9 +160,8 @@ impl Held {
 
     /// Certificates that would seal at `now`, of keys that their vault will give again.
     fn awaited_at(&self, now: Timestamp) -> impl Iterator<Item = &Certificate> {
-        let may_come = |key: &&Waiting| key.failure.kind().heals() || key.failure.kind().is_of_the_vault();
-        let may_come = self.waiting.iter().filter(may_come);
-        may_come.map(|key| &key.certificate).filter(move |certificate| {
+        let out_of_reach = self.waiting.iter().filter(|key| key.failure.kind().is_out_of_reach());
+        out_of_reach.map(|key| &key.certificate).filter(move |certificate| {
             certificate.not_before() <= now
                 && certificate.usable_at(now).is_ok()
                 && !self.revoked.contains(&certificate.fingerprint())
@@ -227,7 +226,8 @@ impl KeyStore {
 
     /// Reads the key Secrets now. The keys held stay as they were if that fails.
     pub(crate) async fn reload(&self) -> Result<Held, CustodyError> {
-        let loaded = bounded(self.key_secrets.load()).await?;
+        let mut loaded = bounded(self.key_secrets.load()).await?;
+        keep_what_is_held(&mut loaded, &self.held.borrow().keyring);
         *self.again.lock().unwrap_or_else(PoisonError::into_inner) = loaded.again;
         let loaded = Held::new(loaded, self.key_secrets.custodies().keeping());
         let before = self.held.borrow().clone();
@@ -326,6 +326,16 @@ impl KeyStore {
                 },
             }
         }
+    }
+}
+
+/// A key that is held and that its vault does not give just now, as when the leader had it wrapped anew, stays in use: its
+/// certificate was held against it before. It is asked for all the same.
+fn keep_what_is_held(loaded: &mut Loaded, held: &Keyring) {
+    for waiting in loaded.waiting.iter().filter(|key| key.failure.kind().is_out_of_reach()) {
+        let fingerprint = waiting.certificate.fingerprint();
+        let entry = held.entries().iter().find(|entry| entry.fingerprint() == fingerprint);
+        loaded.entries.extend(entry.cloned());
     }
 }
 

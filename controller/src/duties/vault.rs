@@ -1,21 +1,21 @@
 //! The leader's duties about a vault: keys that are there and not here, and keys that are not where they should be.
 
-use super::{Duties, Told};
+use super::{Duties, NotMade, Told};
 use crate::config::KeyConfig;
 use crate::keystore::custody_error;
 use privyseal_custody::MakerMark;
-use privyseal_custody::custody::Failure;
 use privyseal_custody::key_secrets::{Adopted, CustodyError, PUBLISHER_SECRET};
 use privyseal_envelope::rsa::OpeningKey;
 use privyseal_keys::{Certificate, PublisherPublicKey};
+use std::time::Duration;
 use tokio::time::Instant;
 
 impl Duties {
     /// Makes Secrets of keys that the vault holds and nobody here knows. That they are not ours, as keys that people bring
     /// are not, is told of the one that seals, as ever.
-    pub(super) async fn adopt(&self, publisher: &PublisherPublicKey, told: &mut Told) -> Result<(), Failure> {
+    pub(super) async fn adopt(&self, publisher: &PublisherPublicKey, told: &mut Told) -> Result<(), NotMade> {
         if !self.is_poll_due(told) {
-            return told.vault.clone().map_or(Ok(()), Err);
+            return told.vault.clone().map_or(Ok(()), |failure| Err(NotMade::Vault(failure)));
         }
         let KeyConfig { ttl, common_name, .. } = &self.keys;
         let now = (self.now)();
@@ -28,19 +28,29 @@ impl Duties {
         told.vault = None;
         match adopted {
             Ok(adopted) => {
-                for Adopted { secret, fingerprint } in adopted {
-                    tracing::info!(secret, %fingerprint, "a key that the vault holds is taken over");
+                for Adopted { secret, fingerprint, taken } in adopted {
+                    if taken {
+                        tracing::error!(
+                            secret,
+                            %fingerprint,
+                            "a key that the vault holds gets no Secret, since one of that name is there and is no key: \
+                             delete that one, then restart the leader"
+                        );
+                    } else {
+                        tracing::info!(secret, %fingerprint, "a key that the vault holds is taken over");
+                    }
                 }
                 Ok(())
             }
             Err(CustodyError::Vault { failure, .. }) => {
                 tracing::warn!(reason = failure.kind().as_str(), "the vault cannot be looked at: {failure}");
                 told.vault = Some(failure.clone());
-                Err(failure)
+                Err(NotMade::Vault(failure))
             }
             Err(error) => {
-                tracing::warn!(error = %custody_error(&error), "the vault's keys are not looked at");
-                Ok(())
+                // What is there is not known: nothing is made beside it.
+                told.polled = None;
+                Err(NotMade::Other(format!("the vault's keys are not taken over: {}", custody_error(&error))))
             }
         }
     }
@@ -77,14 +87,31 @@ impl Duties {
                 return;
             }
             let secret = key.name().to_owned();
+            if !told.refused.get(&secret).is_none_or(|refused| refused.again <= Instant::now()) {
+                told.is_settled = false;
+                continue;
+            }
             match key_secrets.settle(key, (self.now)()).await {
                 Ok(()) => {
+                    told.refused.remove(&secret);
                     let keeping = key_secrets.custodies().keeping();
                     tracing::info!(secret, custody = keeping.as_str(), "a key was moved to its custody");
                 }
                 Err(error) => {
-                    tracing::warn!(secret, error = %custody_error(&error), "a key was not moved to its custody");
+                    tracing::warn!(
+                        secret,
+                        error = %custody_error(&error),
+                        "a key was not moved to its custody (is its Secret immutable, or guarded by a policy?)"
+                    );
                     told.is_settled = false;
+                    if !is_refused(&error) {
+                        continue;
+                    }
+                    // The vault may get a version of it each time: so each time later.
+                    let failures =
+                        told.refused.get(&secret).map_or(1, |refused| refused.failures.saturating_add(1));
+                    let again = Instant::now() + wait_after(failures);
+                    told.refused.insert(secret, Refused { failures, again });
                 }
             }
         }
@@ -104,3 +131,27 @@ impl Duties {
         is_due
     }
 }
+
+/// A key that could not be moved.
+pub(super) struct Refused {
+    failures: u32,
+    again: Instant,
+}
+
+/// Whether the API server does not take the Secret, and would not a moment later either.
+fn is_refused(error: &CustodyError) -> bool {
+    match error {
+        CustodyError::Api(error) => {
+            error.status().is_some_and(|status| matches!(status.code, 400 | 403 | 422))
+        }
+        _ => false,
+    }
+}
+
+/// 1, 2, 4 minutes and so on, up to a day.
+fn wait_after(failures: u32) -> Duration {
+    MINUTE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(DAY)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);

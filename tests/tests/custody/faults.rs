@@ -206,3 +206,27 @@ async fn who_has_its_keys_in_memory_goes_on() {
     .await;
     scene.keys_are(2.0, 0.0).await;
 }
+
+/// A key is due, the one that seals is waited for, and the vault asks for a long pause: nobody runs in circles meanwhile.
+#[tokio::test]
+async fn a_pause_is_waited_for_and_not_run_through() {
+    let control_plane = ControlPlane::start();
+    let mut scene = Scene::set(&control_plane, "key-vault-secret").await;
+    scene.apply("db", "1").await;
+    scene.is_right("db", "1").await;
+    scene.controller.stop();
+    for version in scene.vaulted.vault.secret_versions(SECRET) {
+        scene.vaulted.vault.set_secret_enabled(SECRET, &version.version, false);
+    }
+    // The publisher key is given; then the vault wants to be left alone.
+    let throttled = Trouble::Throttled { retry_after: Some(20) };
+    scene.vaulted.vault.inject(CallFault::new("listSecretVersions", throttled));
+    scene.vaulted.vault.inject(CallFault::new("setSecret", throttled));
+    scene.vaulted.vault.forget_calls();
+    scene.controller = Controller::launch(&scene.vaulted.release, scene.vaulted.options()).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let lines = scene.controller.logs().lines().count();
+    assert!(lines < 60, "{lines} lines in 8 s:\n{}", scene.controller.logs());
+    let calls = scene.vaulted.vault.count("*");
+    assert!(calls < 12, "{:?}", scene.vaulted.vault.calls());
+}

@@ -133,6 +133,31 @@ async fn who_knows_no_vault_makes_no_key_in_place_of_those_that_are_there() {
     scene.is_right("db", "1").await;
 }
 
+/// Another name for the vault's key leads to nothing that is kept under the old one: it is said, and nothing is made anew.
+#[tokio::test]
+async fn another_name_in_the_vault_takes_no_key_away() {
+    let control_plane = ControlPlane::start();
+    let mut scene = Scene::set(&control_plane, "key-vault-wrapped").await;
+    scene.apply("db", "1").await;
+    scene.is_right("db", "1").await;
+    let before = objects::sealed_secrets(&scene.client, &scene.namespace).get("db").await.unwrap().data;
+    let sealed = scene.sealed("new", "2").await;
+    scene.controller.stop();
+    objects::apply(&scene.client, None, &sealed).await;
+    scene.vaulted.vault.create_key("another");
+    let options = scene.vaulted.options().arg("--key-vault-key=another");
+    let mut renamed = Controller::launch(&scene.vaulted.release, options).await;
+    let told = objects::wait_for_condition(&scene.client, &scene.namespace, "new", "Stalled", "True").await;
+    assert_eq!(told.reason, "KeyVaultRefuses", "{}", told.message);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    renamed.stop();
+    assert_eq!(scene.keys().await.len(), 1, "no key was made");
+    let after = objects::sealed_secrets(&scene.client, &scene.namespace).get("db").await.unwrap().data;
+    assert_eq!(before["status"], after["status"], "what was right says so");
+    scene.controller.start_again().await;
+    scene.is_right("new", "2").await;
+}
+
 /// From the cluster into the vault, from one custody of it to the other, and back: nothing is lost, what lay in the
 /// cluster is marked and never seals again.
 #[tokio::test]

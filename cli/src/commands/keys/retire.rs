@@ -6,6 +6,7 @@ use crate::error::{CommandError, Shown};
 use crate::key_files::KeyFileOptions;
 use crate::key_source::ClusterOptions;
 use crate::speech;
+use privyseal_custody::custody::Kind;
 use privyseal_repo::report::{Needs, Value};
 use std::path::PathBuf;
 
@@ -86,6 +87,13 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         }
         session.retire_key(&key).await?;
         speech::note(format_args!("key {} is retired: the controller stops opening with it within seconds", key.key_id()));
+        if key.secret.as_ref().is_some_and(|secret| secret.custody == Some(Kind::KeyVaultSecret)) {
+            speech::note(
+                "its vault holds it still, and the controller takes over what it finds there: before you delete its Secret, \
+                 disable the version that custody.json in it names, with `az keyvault secret set-attributes --id ID --enabled \
+                 false`",
+            );
+        }
         if let Some(secret) = &key.secret {
             let secret = Shown(&secret.name);
             let kubectl = format!("kubectl --context {} -n {}", Shown(session.context()), session.namespace());

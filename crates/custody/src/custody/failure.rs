@@ -4,7 +4,9 @@ use std::time::Duration;
 
 /// A vault did not do what was asked. The message is ours, says what to do, and holds no byte of a key, a token or an
 /// answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// Two are equal if they say the same, whenever each of them asks to be asked again.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     kind: FailureKind,
@@ -56,10 +58,15 @@ impl FailureKind {
             | Self::Forbidden
             | Self::Throttled
             | Self::Unavailable
-            | Self::Untrusted
-            | Self::Unconfigured => true,
-            Self::Disabled | Self::NotFound | Self::Damaged => false,
+            | Self::Untrusted => true,
+            Self::Disabled | Self::NotFound | Self::Unconfigured | Self::Damaged => false,
         }
+    }
+
+    /// Whether the key is there for all that is known, out of our reach alone: then no other one is made in its place, and
+    /// one that is in memory stays in use.
+    pub fn is_out_of_reach(self) -> bool {
+        self.is_of_the_vault() || self == Self::Unconfigured
     }
 
     /// The word for it in metrics and logs.
@@ -77,6 +84,14 @@ impl FailureKind {
         }
     }
 }
+
+impl PartialEq for Failure {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.code, &self.message) == (other.kind, &other.code, &other.message)
+    }
+}
+
+impl Eq for Failure {}
 
 impl Failure {
     /// A failure in our words.

@@ -3,7 +3,7 @@
 use super::{CustodyError, KeySecrets};
 use crate::MakerMark;
 use crate::custody::{Found, Half, Public, Purpose, Reference, Subject};
-use crate::key_secret::Look;
+use crate::key_secret::{self, Look};
 use privyseal_envelope::Fingerprint;
 use privyseal_envelope::rsa::OpeningKey;
 use privyseal_keys::{Certificate, KeyPair, KeyringEntry, private_key};
@@ -14,10 +14,12 @@ use std::collections::BTreeSet;
 /// A key that was found in a vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopted {
-    /// The name of its new Secret.
+    /// The name of its new Secret, which follows from the key.
     pub secret: String,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
+    /// Whether it got none, since something else has that name. It is looked at again by the next process.
+    pub taken: bool,
 }
 
 /// A key of the vault that gets a Secret.
@@ -53,7 +55,14 @@ impl KeySecrets {
         let known: Vec<_> = referred_to.chain(declined.iter().cloned()).collect();
         let found = self.custodies.keeping.found(Purpose::Sealing, &known).await;
         let found = found.map_err(|failure| CustodyError::Vault { secret: String::new(), failure })?;
-        let mut held: BTreeSet<_> = looks.iter().map(|look| look.subject.public.fingerprint()).collect();
+        // A certificate alone is a claim, and must not keep the key that it speaks of out.
+        let kept = looks.iter().filter(|look| matches!(look.half, Half::Kept(_)));
+        let in_clear = looks.iter().filter(|look| match &look.half {
+            Half::Clear(private) => key_secret::entry_of(&look.subject, private).is_ok(),
+            Half::Kept(_) => false,
+        });
+        let mut held: BTreeSet<_> =
+            kept.chain(in_clear).map(|look| look.subject.public.fingerprint()).collect();
         let mut candidates = Vec::new();
         for one in found {
             let reference = one.reference.clone();
@@ -74,8 +83,25 @@ impl KeySecrets {
             let pending =
                 is_newest && subject.mark.as_ref().is_some_and(|mark| is_pending(&certificate, mark));
             let label = if pending { names::KEY_PENDING } else { names::KEY_ACTIVE };
-            self.create_secret(&subject, &entry, Half::Kept(reference), label).await?;
-            adopted.push(Adopted { secret: subject.secret, fingerprint: certificate.fingerprint() });
+            match self.create_secret(&subject, &entry, Half::Kept(reference.clone()), label).await {
+                Ok(_) => {}
+                // Something else has the name: it hinders no other key.
+                Err(CustodyError::Api(error)) if error.status().is_some_and(|status| status.code == 409) => {
+                    declined.push(reference);
+                    adopted.push(Adopted {
+                        secret: subject.secret,
+                        fingerprint: certificate.fingerprint(),
+                        taken: true,
+                    });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            adopted.push(Adopted {
+                secret: subject.secret,
+                fingerprint: certificate.fingerprint(),
+                taken: false,
+            });
         }
         Ok(adopted)
     }

@@ -233,8 +233,8 @@ impl VersionId {
     /// Reads a stored id. It must be, byte by byte, what this process would have written for that vault and name.
     ///
     /// # Errors
-    /// [`FailureKind::Damaged`] if it is of another vault or name, or no id. The message holds nothing of the text: it
-    /// is anybody's.
+    /// [`FailureKind::Unconfigured`] if it is of another vault or name, [`FailureKind::Damaged`] if it is no id at all. The
+    /// message holds nothing of the text: it is anybody's.
     pub fn stored(
         text: &str,
         vault: &VaultUrl,
@@ -245,7 +245,7 @@ impl VersionId {
         match text.strip_prefix(&prefix) {
             Some(version) if is_version(version) => Ok(Self { id: text.to_owned(), version: prefix.len() }),
             _ => Err(Failure::new(
-                FailureKind::Damaged,
+                if is_an_id(text, collection) { FailureKind::Unconfigured } else { FailureKind::Damaged },
                 format!(
                     "custody.json names no version of {} {name} in vault {}, and no other is ever asked: give the vault \
                      and the name that were configured when the key was made, or restore a backup",
@@ -294,6 +294,16 @@ impl fmt::Display for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.id)
     }
+}
+
+/// Whether a text would be an id of that kind in some vault, as a process configured with that would have written it.
+fn is_an_id(text: &str, collection: Collection) -> bool {
+    let parts: Vec<&str> = text.strip_prefix("https://").unwrap_or_default().split('/').collect();
+    let [host, kind, name, version] = parts[..] else { return false };
+    let is_host = !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:".contains(&b));
+    let is_name = ObjectName::parse(name).is_ok_and(|parsed| parsed.as_str() == name);
+    is_host && kind == collection.as_str() && is_name && is_version(version)
 }
 
 /// Key Vault makes versions of 32 hexadecimal digits.
@@ -437,7 +447,10 @@ mod tests {
             "https://team.vault.azure.net/keys/privyseal/0123456789abcdef0123456789abcde%".to_owned(),
         ] {
             let failure = VersionId::stored(&bad, &vault(), Collection::Keys, &name).unwrap_err();
-            assert_eq!(failure.kind(), FailureKind::Damaged, "{bad}");
+            let elsewhere = ["//other.", ".evil.", ":443/", "/keys/other/", "/privyseal-2/"];
+            let is_elsewhere = elsewhere.iter().any(|part| bad.contains(part)) && !bad.contains("..");
+            let kind = if is_elsewhere { FailureKind::Unconfigured } else { FailureKind::Damaged };
+            assert_eq!(failure.kind(), kind, "{bad}");
             assert!(
                 !failure.to_string().contains("evil") && !failure.to_string().contains("other."),
                 "{bad}"

@@ -79,8 +79,8 @@ impl Asked {
             Held::Budget(wait) => ("our own budget of calls is used up (--key-vault-budget)", wait),
             Held::Pause(wait) => ("it asked for a pause", wait),
         };
-        let seconds = wait.as_secs_f64().ceil();
-        Failure::new(FailureKind::Throttled, format!("{} is not called for {seconds} s: {why}", self.whom()))
+        // Without the time: it would be another message at each look.
+        Failure::new(FailureKind::Throttled, format!("{} is not called now: {why}", self.whom()))
             .retry_after(wait)
     }
 
@@ -290,7 +290,7 @@ fn refused_by_vault(
             FailureKind::Unavailable,
             format!("{what} is being changed by somebody else (status 409{code})"),
         ),
-        400 if operation == Operation::UnwrapKey => Failure::new(
+        400 if operation == Operation::UnwrapKey && has("BadParameter") => Failure::new(
             FailureKind::Damaged,
             format!("{what} does not open what was wrapped for it (status 400{code}): restore a backup"),
         ),

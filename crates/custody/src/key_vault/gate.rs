@@ -10,9 +10,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// A call waits for the budget this long, and then is refused.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// No service pauses us for longer, whatever it says.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Pauses if none is asked for: 1, 2, 4, 8 and then 16 s, as Key Vault's guidance has it.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const DOUBLINGS: u32 = 4;
 
 /// Lets calls through, or says how long not.

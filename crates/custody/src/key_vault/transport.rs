@@ -10,7 +10,7 @@
 //! error of ours, whose text it may log or put into its own.
 
 use super::answer::{self, Asked, Refusals};
-use super::gate::Gate;
+use super::gate::{FIRST_PAUSE, Gate, LONGEST_PAUSE};
 use super::{Answer, ConfigError, Observer, Operation, Roots, VaultUrl};
 use crate::custody::{Failure, FailureKind};
 use async_trait::async_trait;
@@ -229,8 +229,9 @@ impl Guarded {
         }
         let mut wait = headers
             .get_optional_str(&RETRY_AFTER)
-            // Counted on the clock that it was said by.
-            .and_then(|text| retry_after(text, date.unwrap_or(now)));
+            // Counted on the clock that it was said by, and believed within bounds.
+            .and_then(|text| retry_after(text, date.unwrap_or(now)))
+            .map(|wait| wait.clamp(FIRST_PAUSE, LONGEST_PAUSE));
         match answer {
             Answer::Throttled => wait = Some(self.gate.throttled(wait)),
             _ => self.gate.answered(),
