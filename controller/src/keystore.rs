@@ -403,6 +403,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use privyseal_custody::custody::{Failure, FailureKind};
 
     const MONTH: Option<SignedDuration> = Some(SignedDuration::from_hours(720));
 
@@ -412,6 +413,56 @@ mod tests {
 
     fn sealing(held: &Held) -> Option<&str> {
         held.sealing_at(now()).next().map(KeyringEntry::source)
+    }
+
+    fn waiting(held: &Held, name: &str, kind: FailureKind) -> Waiting {
+        let entry = held.keyring.entries().iter().find(|entry| entry.source() == name).unwrap();
+        let certificate = entry.certificate().unwrap().clone();
+        Waiting { secret: name.to_owned(), certificate, failure: Failure::new(kind, "") }
+    }
+
+    #[test]
+    fn a_key_that_its_vault_does_not_give_just_now_stays_in_use_and_one_that_is_disabled_does_not() {
+        let held = Held::for_tests(now(), &[("a", 1), ("b", 2)], &[]);
+        let mut loaded = Loaded::default();
+        for (name, kind) in [("a", FailureKind::Throttled), ("b", FailureKind::Disabled)] {
+            loaded.waiting.push(waiting(&held, name, kind));
+        }
+        keep_what_is_held(&mut loaded, &held.keyring);
+        let kept: Vec<_> = loaded.entries.iter().map(KeyringEntry::source).collect();
+        assert_eq!(kept, ["a"]);
+        assert_eq!(loaded.waiting.len(), 2, "it is asked for all the same");
+    }
+
+    #[test]
+    fn a_key_out_of_reach_counts_as_there_and_one_that_is_gone_does_not() {
+        let all = Held::for_tests(now(), &[("new", 1), ("old", 48)], &[]);
+        for (kind, expected) in [
+            (FailureKind::Unavailable, true),
+            (FailureKind::Untrusted, true),
+            (FailureKind::Unconfigured, true),
+            (FailureKind::Disabled, false),
+            (FailureKind::NotFound, false),
+        ] {
+            let loaded = Loaded { waiting: vec![waiting(&all, "new", kind)], ..Loaded::default() };
+            let held = Held::new(loaded, Kind::KeyVaultSecret);
+            assert_eq!(held.renewal(MONTH, now()) != Renewal::Now, expected, "{kind:?}");
+            assert!(
+                held.sealing_at(now()).next().is_none()
+                    && held.holds(all.keyring.entries()[0].fingerprint().key_id())
+            );
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_cluster_does_not_go_on_sealing_where_a_vault_keeps_keys() {
+        for (keeping, expected) in [(Kind::Cluster, false), (Kind::KeyVaultWrapped, true)] {
+            let all = Held::for_tests(now(), &[("clear", 1)], &[]);
+            let entries = all.keyring.entries().to_vec();
+            let in_clear = entries.iter().map(KeyringEntry::fingerprint).collect();
+            let held = Held::new(Loaded { entries, in_clear, ..Loaded::default() }, keeping);
+            assert_eq!(held.renewal(None, now()) == Renewal::Now, expected, "{keeping}");
+        }
     }
 
     #[test]
