@@ -87,7 +87,7 @@ impl Duties {
                 return;
             }
             let secret = key.name().to_owned();
-            if !told.refused.get(&secret).is_none_or(|refused| refused.again <= Instant::now()) {
+            if told.refused.get(&secret).is_some_and(|refused| refused.again > Instant::now()) {
                 told.is_settled = false;
                 continue;
             }

@@ -108,6 +108,11 @@ impl Scene<'_> {
         wait_for_secret(&self.client, &self.namespace, "db", &[("a", b"1")]).await;
         assert_eq!(self.status("db").await, before, "{wrong:?}: it flapped");
 
+        eventually(LONG, async || {
+            let more = self.keys().await.len() - keys;
+            if more == made { Ok(()) } else { Err(more) }
+        })
+        .await;
         self.wrong(wrong, false).await;
         wait_for_condition_within(LONG, &self.client, &self.namespace, &waiting, "Ready", "True").await;
         self.is_right(&waiting, "2").await;
