@@ -71,6 +71,14 @@ struct Told {
     is_settled: bool,
 }
 
+impl Told {
+    /// The vault may have got the key all the same: an answer can be lost, and the Secret refused. So it is looked at before
+    /// another key is made, and none is made before its time.
+    fn look_at_the_vault_first(&mut self, wait: Duration) {
+        (self.polled, self.not_before) = (None, Some(Instant::now() + wait));
+    }
+}
+
 /// A key is not made, or not used yet.
 enum NotMade {
     /// Its backup is not stored.
@@ -257,27 +265,7 @@ impl Duties {
                     next = held.renewal(self.keys.renew_period, (self.now)());
                 }
                 // The old key goes on sealing, and everything else is done as ever.
-                Err(NotMade::Escrow { secret, reason }) => {
-                    let note = format!("the new key is not used, since its backup is not stored: {reason}");
-                    let wait = escrow::back_off(told.escrow_failures.saturating_add(1));
-                    self.tell_of_escrow(&secret, note, wait, told).await;
-                    try_again = wait;
-                }
-                Err(NotMade::Vault(failure)) => {
-                    let note = format!("no new key is made, since its vault does not take it: {failure}");
-                    let wait = back_off(told.escrow_failures.saturating_add(1));
-                    let wait = failure.wait().unwrap_or(wait);
-                    self.tell_of_escrow(PUBLISHER_SECRET, note, wait, told).await;
-                    // It may be there all the same: an answer can be lost. So the vault is looked at first.
-                    (told.polled, told.not_before) = (None, Some(Instant::now() + wait));
-                    try_again = wait;
-                }
-                Err(NotMade::Yet(wait)) => try_again = wait,
-                Err(NotMade::Other(reason)) => {
-                    // The vault may have got the key before that: it is looked at first, the next time.
-                    (told.polled, told.not_before) = (None, Some(Instant::now() + TRY_AGAIN));
-                    return Err(reason);
-                }
+                Err(not_made) => try_again = self.not_made(not_made, told).await?,
             }
         }
         if next != Renewal::Now {
@@ -391,6 +379,32 @@ impl Duties {
         match self.leadership.is_held() {
             true => Ok(()),
             false => Err(NotMade::Other("the Lease is no longer held".to_owned())),
+        }
+    }
+
+    /// What follows from a key that is not made: who is told, and when to try again. What is no matter of this key alone is
+    /// an error.
+    async fn not_made(&self, not_made: NotMade, told: &mut Told) -> Result<Duration, String> {
+        let failures = told.escrow_failures.saturating_add(1);
+        match not_made {
+            NotMade::Escrow { secret, reason } => {
+                let note = format!("the new key is not used, since its backup is not stored: {reason}");
+                let wait = escrow::back_off(failures);
+                self.tell_of_escrow(&secret, note, wait, told).await;
+                Ok(wait)
+            }
+            NotMade::Vault(failure) => {
+                let note = format!("no new key is made, since its vault does not take it: {failure}");
+                let wait = failure.wait().unwrap_or_else(|| back_off(failures));
+                self.tell_of_escrow(PUBLISHER_SECRET, note, wait, told).await;
+                told.look_at_the_vault_first(wait);
+                Ok(wait)
+            }
+            NotMade::Yet(wait) => Ok(wait),
+            NotMade::Other(reason) => {
+                told.look_at_the_vault_first(TRY_AGAIN);
+                Err(reason)
+            }
         }
     }
 

@@ -50,7 +50,9 @@ impl Duties {
             Err(error) => {
                 // What is there is not known: nothing is made beside it.
                 told.polled = None;
-                Err(NotMade::Other(format!("the vault's keys are not taken over: {}", custody_error(&error))))
+                let reason = format!("the vault's keys are not taken over: {}", custody_error(&error));
+                tracing::warn!("{reason}");
+                Err(NotMade::Other(reason))
             }
         }
     }
