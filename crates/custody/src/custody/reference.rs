@@ -62,3 +62,44 @@ pub struct Envelope {
     /// AES-256-GCM ciphertext and tag under the fresh key; standard base64.
     pub ciphertext: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_references_are_written_as_the_format_says_and_read_back() {
+        let version = "0123456789abcdef0123456789abcdef";
+        for text in [
+            format!(
+                r#"{{"custody":"key-vault-secret","version":1,"secret":"https://v.vault.azure.net/secrets/a/{version}"}}"#
+            ),
+            format!(
+                r#"{{"custody":"key-vault-wrapped","version":1,"key":"https://v.vault.azure.net/keys/a/{version}","wrapped":"AA==","ciphertext":"AA=="}}"#
+            ),
+        ] {
+            assert_eq!(Reference::from_json(text.as_bytes()).unwrap().to_json(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_reference_is_damaged_and_not_shown() {
+        for text in [
+            "",
+            "canary",
+            "{}",
+            "[]",
+            r#"{"custody":"canary","version":1}"#,
+            r#"{"custody":"key-vault-secret","version":1}"#,
+            r#"{"custody":"key-vault-secret","version":"1","secret":"canary"}"#,
+            r#"{"custody":"key-vault-secret","version":1,"secret":"canary","more":1}"#,
+            r#"{"custody":"key-vault-secret","version":1,"secret":"canary"} canary"#,
+            r#"{"custody":"key-vault-wrapped","version":1,"secret":"canary"}"#,
+            "\u{feff}{}",
+        ] {
+            let failure = Reference::from_json(text.as_bytes()).unwrap_err();
+            assert_eq!(failure.kind(), FailureKind::Damaged, "{text}");
+            assert!(!failure.to_string().contains("canary"), "{text}");
+        }
+    }
+}
