@@ -131,8 +131,11 @@ impl OpeningKey {
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = PrivateDecryptingKey::from_pkcs8(der).map_err(|_| KeyError::Rejected)?;
         let sealing_key = SealingKey::new(key.public_key())?;
+        // Encoded anew: AWS-LC reads forms that others do not, and what was read has to be written.
+        let encoded: Pkcs8V1Der<'_> = key.as_der().map_err(|_| KeyError::Rejected)?;
+        let pkcs8 = Zeroizing::new(encoded.as_ref().to_vec());
         let oaep = OaepPrivateDecryptingKey::new(key).map_err(|_| KeyError::Rejected)?;
-        Ok(Self { oaep, pkcs8: Zeroizing::new(der.to_vec()), sealing_key })
+        Ok(Self { oaep, pkcs8, sealing_key })
     }
 
     /// The public half.
@@ -208,6 +211,15 @@ mod tests {
             }
             assert_eq!(SealingKey::from_spki_der(&changed).is_ok(), exponent == 3, "{exponent}");
         }
+    }
+
+    /// Found by fuzzing: a PKCS#8 that AWS-LC reads and the decoder which writes PKCS#1 does not.
+    #[test]
+    fn what_was_read_can_be_written_however_it_was_encoded() {
+        let der = include_bytes!("../../../fuzz/corpus/private_key/rsa2048-pkcs8-as-only-aws-lc-reads.der");
+        let key = OpeningKey::from_pkcs8_der(der).unwrap();
+        let again = OpeningKey::from_pkcs1_der(&key.to_pkcs1_der().unwrap()).unwrap();
+        assert_eq!(key.fingerprint(), again.fingerprint());
     }
 
     #[test]
