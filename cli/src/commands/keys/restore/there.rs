@@ -93,7 +93,7 @@ fn not_given(secret: &str, failure: &Failure) -> Result<bool, CommandError> {
             speech::warning(format_args!("{about}: {failure}"));
             Ok(true)
         }
-        FailureKind::NotFound | FailureKind::Damaged => {
+        FailureKind::NotFound | FailureKind::Unconfigured | FailureKind::Damaged => {
             speech::warning(format_args!("{about} holds no key that can be had: {failure}"));
             Ok(false)
         }
