@@ -579,6 +579,8 @@ mod tests {
             (O::SetSecret, 409, "Conflict", Some("ObjectIsDeletedButRecoverable"), "canary", K::NotFound, recover_secret),
             (O::SetSecret, 409, "Conflict", Some("ObjectIsBeingRecovered"), "canary", K::Unavailable, "ObjectIsBeingRecovered"),
             (O::UnwrapKey, 400, "BadParameter", None, "canary", K::Damaged, "restore a backup"),
+            // As from a proxy: that says nothing of what is kept.
+            (O::UnwrapKey, 400, "RequestTooLarge", None, "canary", K::Unavailable, "400"),
             (O::GetKey, 400, "BadParameter", None, "canary", K::Unavailable, "BadParameter"),
             (O::GetKey, 302, "", None, "canary", K::Unavailable, "redirect"),
             (O::GetKey, 418, "", None, "canary", K::Unavailable, "418"),

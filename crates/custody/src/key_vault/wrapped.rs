@@ -70,7 +70,7 @@ impl custody::Custody for Wrapped {
 
     async fn is_current(&self, reference: &custody::Reference) -> Result<bool, Failure> {
         let custody::Reference::KeyVaultWrapped(envelope) = reference else { return Ok(false) };
-        // Under another vault or name it is not: no need to ask.
+        // Under another vault or name it is not, and nobody is asked; nor does `fetch` give it, so it stays where it is.
         let Ok(id) = key_id(&self.vault, envelope) else { return Ok(false) };
         Ok(self.vault.current_key().await?.id == id)
     }
