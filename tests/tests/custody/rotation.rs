@@ -110,6 +110,36 @@ async fn a_cluster_that_is_lost_leaves_its_keys_in_the_vault() {
     assert_eq!(foreign, Some(0.0));
 }
 
+/// Something that is no key has the name of one that the vault holds: that one is told of, and the others are taken over.
+#[tokio::test]
+async fn a_name_that_is_taken_hinders_no_other_key() {
+    let lost = ControlPlane::start();
+    let scene = Scene::set(&lost, "key-vault-secret").await;
+    let first = scene.keys().await.into_keys().next().unwrap();
+    let namespace = scene.vaulted.release.namespace();
+    lost.kubectl_ok(&["annotate", "secret", &first, "privyseal.dev/rotate=now", "-n", namespace], "");
+    scene.keys_are(2.0, 0.0).await;
+    let newest = scene.keys().await.into_keys().find(|name| *name != first).unwrap();
+    let Scene { vaulted: Vaulted { entra, vault, .. }, controller, .. } = scene;
+    drop(controller);
+    drop(lost);
+
+    let control_plane = ControlPlane::start();
+    let vaulted = Vaulted::with(&control_plane, entra, vault, "key-vault-secret").await;
+    // The newest is taken over first, and so is the one that fails first.
+    control_plane.kubectl_ok(
+        &["create", "secret", "generic", &newest, "--from-literal=a=b", "-n", vaulted.release.namespace()],
+        "",
+    );
+    let controller = vaulted.controller().await;
+    let namespace = control_plane.namespace("taken").await;
+    let scene = Scene { client: control_plane.client(), vaulted, controller, namespace };
+    scene.keys_are(1.0, 0.0).await;
+    assert!(scene.keys().await.contains_key(&first));
+    let logs = scene.controller.logs();
+    assert!(logs.contains("gets no Secret") && logs.contains(&newest), "{logs}");
+}
+
 /// A replica that was started before the vault was configured, or after it was taken away too early.
 #[tokio::test]
 async fn who_knows_no_vault_makes_no_key_in_place_of_those_that_are_there() {
