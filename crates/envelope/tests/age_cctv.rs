@@ -5,7 +5,7 @@
 use age::armor::ArmoredReader;
 use age::{DecryptError, Decryptor};
 use aws_lc_rs::digest;
-use privyseal_envelope::age::HybridIdentity;
+use privyseal_envelope::age::hybrid::HybridIdentity;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
