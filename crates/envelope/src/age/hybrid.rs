@@ -2,7 +2,7 @@
 //!
 //! The age crate does not have it. Here it is the recipient type "mlkem768x25519" of the age specification
 //! (<https://c2sp.org/age>, "The MLKEM768-X25519 hybrid post-quantum recipient type"), built on the age crate's own
-//! traits; the KEM is in [`kem`], and HPKE's key schedule is the `hpke` crate's.
+//! traits; the KEM is in `kem.rs`, and HPKE's key schedule is the `hpke` crate's.
 
 mod kem;
 
@@ -70,8 +70,8 @@ impl HybridIdentity {
 
     /// The text that [`HybridIdentity::from_str`] reads: Bech32 in upper case, without line break.
     pub fn to_text(&self) -> Zeroizing<String> {
-        // The whole capacity at once: growing would leave a copy behind.
-        let mut text = Zeroizing::new(String::with_capacity(IDENTITY_LEN));
+        // The whole capacity at once, and a line feed's: growing would leave a copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(IDENTITY_LEN + 1));
         encode(&mut *text, IDENTITY_PREFIX, self.0.seed()).expect("a String takes what is written to it");
         // "Bech32 strings can only be all uppercase or all lowercase, but the checksum is always computed over the
         // lowercase string."
