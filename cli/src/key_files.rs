@@ -285,8 +285,8 @@ fn open_backup(bytes: &[u8], name: &str, identities: &[Identity]) -> Result<Back
     Ok(backup)
 }
 
-/// PEM and age keys begin a line; inside of YAML they are indented. age writes identities in upper case and recipients in
-/// lower case, and takes both in either.
+/// PEM and age keys begin a line; inside of YAML they are indented. The case does not matter here: an identity in lower case
+/// is none, and is to be told as such.
 fn has_line(bytes: &[u8], start: &[u8]) -> bool {
     let begins = |line: &[u8]| line.get(..start.len()).is_some_and(|got| got.eq_ignore_ascii_case(start));
     bytes.split(|b| *b == b'\n').any(begins)
