@@ -2,7 +2,7 @@
 
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
-use privyseal_custody::backup::{Identity, identities};
+use privyseal_envelope::age::{Identity, identities};
 use std::path::PathBuf;
 
 /// Reads all identities.

@@ -10,11 +10,12 @@ use crate::key_vault::{
 };
 use crate::network::run_async;
 use crate::speech;
-use privyseal_custody::backup::{Archive, Backup, Identity};
+use privyseal_custody::backup::{Archive, Backup};
 use privyseal_custody::custody::{Failure, FailureKind, Kind};
 use privyseal_custody::key_secret::{self, NotAKey};
 use privyseal_custody::key_secrets::CustodyError;
 use privyseal_custody::key_vault::KeyVault;
+use privyseal_envelope::age::Identity;
 use privyseal_keys::{KeyPair, Keyring, KeyringEntry, PrivateKeyError, private_key};
 use privyseal_manifest::{Document, Secret};
 use std::path::PathBuf;
@@ -208,7 +209,7 @@ async fn all_of_secret(vault: &KeyVault) -> Result<Found, CommandError> {
 
 /// A key and, if it is there, its certificate: by its date, newer keys are tried first.
 fn entry_of(source: &str, pem: &[u8]) -> Result<KeyringEntry, PrivateKeyError> {
-    match KeyPair::from_pem(pem, pem) {
+    match KeyPair::from_texts(pem, pem) {
         Ok(pair) => Ok(KeyringEntry::from_pair(source, pair)),
         Err(_) => Ok(KeyringEntry::from_opening_key(source, private_key::first_from_pem(pem)?)),
     }

@@ -181,7 +181,7 @@ impl Replica {
             escrow: Escrow::new(
                 self.client.clone(),
                 &self.config.namespace,
-                &self.config.keys.escrow_recipients,
+                self.config.keys.escrow_recipients.clone(),
             ),
             publisher: Publisher::new(self.client.clone(), &self.config.namespace),
             events: self.events.clone(),

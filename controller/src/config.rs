@@ -7,7 +7,7 @@ pub(crate) use key_vault::CustodyConfig;
 use crate::policy::Policy;
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
-use privyseal_custody::backup::{NotARecipient, Recipient};
+use privyseal_envelope::age::{NotARecipient, Recipient, Recipients};
 use privyseal_envelope::rsa::KeySize;
 use std::net::SocketAddr;
 
@@ -118,7 +118,7 @@ pub(crate) struct KeyConfig {
     /// Common name in their certificates.
     pub common_name: String,
     /// Who can open the backup that is stored before one is used; nobody means that none is.
-    pub escrow_recipients: Vec<Recipient>,
+    pub escrow_recipients: Option<Recipients>,
 }
 
 /// How to log.
@@ -159,6 +159,12 @@ impl Args {
             own_namespace: namespace.clone(),
             key_prefix: key_prefix.clone(),
             allowed: allow_metadata,
+        };
+        let escrow_recipients = match escrow_recipients.is_empty() {
+            true => None,
+            false => Some(
+                Recipients::new(escrow_recipients).map_err(|error| format!("--escrow-recipient: {error}"))?,
+            ),
         };
         let config = Config {
             keys: KeyConfig {
@@ -271,9 +277,12 @@ mod tests {
         }
         let two = format!(
             "--escrow-recipient={0},{0}",
-            privyseal_custody::backup::Identity::generate().recipient()
+            privyseal_envelope::age::Identity::generate_x25519().recipient()
         );
-        assert_eq!(parse(&two).unwrap().into_config("x").unwrap().0.keys.escrow_recipients.len(), 2);
+        assert_eq!(
+            parse(&two).unwrap().into_config("x").unwrap().0.keys.escrow_recipients.unwrap().iter().count(),
+            1
+        );
         let args = parse("--key-renew-period=0").unwrap();
         assert_eq!(args.into_config("x").unwrap().0.keys.renew_period, None);
     }

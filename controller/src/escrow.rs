@@ -13,32 +13,28 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use privyseal_custody::backup::Recipient;
 use privyseal_custody::escrow::{holds, name, text, to_config_map};
 use privyseal_custody::key_secrets::PendingKey;
+use privyseal_envelope::age::Recipients;
 use privyseal_keys::{PublisherKey, PublisherPublicKey};
 use std::time::Duration;
 
 /// Stores backups of new keys.
 pub(crate) struct Escrow {
-    recipients: Vec<Recipient>,
+    recipients: Option<Recipients>,
     config_maps: Api<ConfigMap>,
     namespace: String,
 }
 
 impl Escrow {
     /// For one namespace. Without recipients keys are used as soon as they are made.
-    pub(crate) fn new(client: Client, namespace: &str, recipients: &[Recipient]) -> Self {
-        Self {
-            recipients: recipients.to_vec(),
-            config_maps: Api::namespaced(client, namespace),
-            namespace: namespace.to_owned(),
-        }
+    pub(crate) fn new(client: Client, namespace: &str, recipients: Option<Recipients>) -> Self {
+        Self { recipients, config_maps: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
     }
 
     /// Whether keys have to be backed up before they are used.
     pub(crate) fn is_asked(&self) -> bool {
-        !self.recipients.is_empty()
+        self.recipients.is_some()
     }
 
     /// Stores the backup of a key and reads it back, unless one that fits is there.
@@ -48,18 +44,18 @@ impl Escrow {
         key: &PendingKey,
         now: Timestamp,
     ) -> Result<(), String> {
+        let Some(recipients) = &self.recipients else { return Ok(()) };
         let (fingerprint, public) = (key.fingerprint(), publisher.public_key());
         let name = name(fingerprint);
         let fits = |config_map: &ConfigMap| {
-            text(config_map).is_some_and(|text| holds(text, fingerprint, &public, &self.recipients))
+            text(config_map).is_some_and(|text| holds(text, fingerprint, &public, recipients))
         };
         let there = self.read(&name).await?;
         if there.as_ref().is_some_and(fits) {
             return Ok(());
         }
         let backup = key.to_backup(publisher, &self.namespace, now).map_err(|error| error.to_string())?;
-        let archive =
-            backup.seal("", &self.namespace, &self.recipients, now).map_err(|error| error.to_string())?;
+        let archive = backup.seal("", &self.namespace, recipients, now).map_err(|error| error.to_string())?;
         let mut config_map = to_config_map(fingerprint, &self.namespace, archive.clone());
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let written = if let Some(there) = there {

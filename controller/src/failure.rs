@@ -82,7 +82,7 @@ fn of_items(failures: &[ItemError], object: &ObjectMeta) -> Outcome {
 }
 
 fn is_malformed(failure: &ItemFailure) -> bool {
-    matches!(failure, ItemFailure::BadName(_) | ItemFailure::BadText(_) | ItemFailure::UnknownFormat { .. })
+    matches!(failure, ItemFailure::BadName(_) | ItemFailure::BadText(_))
 }
 
 /// Values that opened, and a template that we do not render.
@@ -139,8 +139,9 @@ mod tests {
     }
 
     fn items(failures: &[(&str, ItemFailure)]) -> OpenError {
-        let failures =
-            failures.iter().map(|(item, failure)| ItemError { item: (*item).to_owned(), failure: *failure });
+        let failures = failures
+            .iter()
+            .map(|(item, failure)| ItemError { item: (*item).to_owned(), failure: failure.clone() });
         OpenError::Items { failures: failures.collect(), private_operations: 0 }
     }
 

@@ -14,9 +14,7 @@ use privyseal_custody::published::{
     CONFIG_MAP, SealingKeyReason, SealingKeyStatus, from_config_map, set_status, status, to_config_map,
 };
 use privyseal_envelope::Fingerprint;
-use privyseal_keys::{
-    Certificate, KeyringEntry, PublishedKey, PublishedKeys, PublisherKey, PublisherPublicKey,
-};
+use privyseal_keys::{Certificate, KeyringEntry, PublishedKeys, PublisherKey, PublisherPublicKey};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -117,7 +115,7 @@ impl Published {
         let list = self.list.clone().filter(current).unwrap_or_else(|| PublishedKeys {
             serial: next_serial(self.last_serial, now),
             time: whole_seconds(now),
-            keys: publication.certificates.iter().map(|c| PublishedKey { certificate: c.clone() }).collect(),
+            keys: publication.certificates.iter().map(|c| c.clone().into()).collect(),
             revoked: publication.revoked.iter().copied().collect(),
         });
         let sealing = publication.certificates.first().map(Certificate::to_pem);
@@ -306,7 +304,7 @@ mod tests {
         let published = after(&publisher, &held, &Published::default(), now());
         let mut publication = Publication::of(&held, &publisher.public_key(), &published, now());
         let hour = jiff::SignedDuration::from_hours(1);
-        let key = held.keyring.entries()[0].opening_key();
+        let key = held.keyring.entries()[0].opening_key().unwrap();
         publication.certificates[0] = Certificate::issue(key, "", now(), hour).unwrap();
         let (list, _) = published.next(&publisher, "ns", &publication, now()).unwrap();
         assert_eq!(list.keys[0].certificate, publication.certificates[0]);

@@ -27,7 +27,7 @@ fn exercise(text: &[u8]) {
 
     let end = certificate.not_after();
     assert_eq!(certificate.usable_at(end).err(), Some(NotUsable::Expired { not_after: end }));
-    if let Ok(pair) = KeyPair::from_pem(text, TEST_KEY) {
+    if let Ok(pair) = KeyPair::from_texts(text, TEST_KEY) {
         assert_eq!(pair.opening_key().fingerprint(), fingerprint, "the halves match");
     }
 }

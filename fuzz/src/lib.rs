@@ -24,7 +24,7 @@ pub fn opening_key() -> &'static OpeningKey {
 /// A keyring of the one key of the vectors.
 pub fn keyring() -> &'static Keyring {
     static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
-        let pair = KeyPair::from_pem(TEST_CERTIFICATE, TEST_KEY).expect("the vectors hold a key pair");
+        let pair = KeyPair::from_texts(TEST_CERTIFICATE, TEST_KEY).expect("the vectors hold a key pair");
         Keyring::new(vec![KeyringEntry::from_pair("vectors", pair)])
     });
     &KEYRING

@@ -18,7 +18,7 @@ use editor::Editor;
 use jiff::Timestamp;
 use privyseal_envelope::{Name, Namespace};
 use privyseal_seal::hints::Hints;
-use privyseal_seal::{BindingError, DEFAULT_ATTEMPTS, OpenError, open, seal_item};
+use privyseal_seal::{BindingError, DEFAULT_ATTEMPTS, OpenError, SealTo, open, seal_item};
 use std::path::PathBuf;
 
 /// Edit the values of a SealedSecret, for those who hold an opening key
@@ -118,7 +118,7 @@ impl Args {
             })?;
             for (item, value) in &changes.set {
                 hints.write(object.metadata.annotations.get_or_insert_default());
-                let (value, noted) = seal_item(&object, item, value, key.usable_at(now)?)
+                let (value, noted) = seal_item(&object, item, value, SealTo::Classic(key.usable_at(now)?))
                     .map_err(|error| cannot_seal(file, &error))?;
                 hints = noted;
                 sealed.push((item.as_str(), value.to_base64()));

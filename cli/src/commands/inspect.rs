@@ -205,7 +205,7 @@ impl BoundTo {
 
 impl ItemReport {
     fn new(inspection: &ItemInspection) -> Self {
-        let ItemInspection { item, format, rsa_bits, claimed, verdict } = inspection;
+        let ItemInspection { item, format, rsa_bits, recipients: _, claimed, verdict } = inspection;
         let problem = match format {
             Err(error) => Some(error.to_string()),
             Ok(Format::Classic) if !rsa_bits.is_some_and(|bits| RSA_BITS.contains(&bits)) => {
@@ -217,7 +217,7 @@ impl ItemReport {
             item: item.clone(),
             format: format.as_ref().ok().map(|format| format.as_str()),
             rsa_bits: *rsa_bits,
-            claimed_key_id: claimed.map(|key| key.to_string()),
+            claimed_key_id: claimed.first().map(|key| key.to_string()),
             problem,
             verdict: verdict.as_ref().map(VerdictReport::new),
         }
@@ -267,7 +267,7 @@ impl VerdictReport {
             Verdict::Opens { key } => {
                 Self::Opens { fingerprint: key.to_string(), key_id: key.key_id().to_string() }
             }
-            Verdict::OpensUnder { key, binding } => Self::OpensUnder {
+            Verdict::OpensUnder { key, binding, .. } => Self::OpensUnder {
                 fingerprint: key.to_string(),
                 key_id: key.key_id().to_string(),
                 bound_to: BoundTo::new(binding),

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::rsa::SealingKey;
 use privyseal_envelope::{Name, Namespace, Scope};
 use privyseal_manifest::{Document, DocumentError, Problem, SealedSecret, Secret, emit, names};
-use privyseal_seal::{BindingError, SealError, Sealing};
+use privyseal_seal::{BindingError, SealError, SealTo, Sealing};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -171,7 +171,11 @@ impl Batch {
         collect(self.secrets.iter().map(|secret| {
             let annotations = secret.object.metadata.annotations.as_ref();
             let own = annotations.is_some_and(names::names_scope);
-            let how = Sealing { key, scope: asked.or(ruled.filter(|_| !own)), allow_empty: false };
+            let how = Sealing {
+                to: SealTo::Classic(key),
+                scope: asked.or(ruled.filter(|_| !own)),
+                allow_empty: false,
+            };
             privyseal_seal::seal(&secret.object, &how).map_err(|error| cannot_seal(secret, &error))
         }))
     }

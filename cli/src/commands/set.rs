@@ -8,7 +8,7 @@ use crate::sealed_file::SealedFile;
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_envelope::{Format, Item, Name, Namespace, Plaintext, SealedValue};
-use privyseal_seal::{BindingError, SealError, seal_item};
+use privyseal_seal::{BindingError, SealError, SealTo, seal_item};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let now = Timestamp::now();
     let found = args.key.finder(now).find(&choice.origin)?;
     let key = found.usable_at(now)?;
-    let (sealed, hints) = seal_item(&file.sealed.object, &args.item, &value, key)
+    let (sealed, hints) = seal_item(&file.sealed.object, &args.item, &value, SealTo::Classic(key))
         .map_err(|error| cannot_seal(&file, &error))?;
     file.write(|edit| edit.set_item(item, sealed.to_base64()).sealed_with(hints.to_text()))?;
     found.announce();

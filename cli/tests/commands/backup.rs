@@ -2,8 +2,9 @@
 
 use crate::harness::{CANARY_BASE64, Scene, TestKey, has, key, other_key, secret};
 use jiff::Timestamp;
-use privyseal_custody::backup::{Backup, Identity};
+use privyseal_custody::backup::Backup;
 use privyseal_custody::key_secrets::publisher_secret;
+use privyseal_envelope::age::{Identity, Recipients};
 use privyseal_keys::PublisherKey;
 use privyseal_manifest::{Secret, read};
 
@@ -18,10 +19,13 @@ impl Vault {
     fn new() -> Self {
         let scene = Scene::new();
         scene.seal(&secret(Some("ns"), Some("db")));
-        let this =
-            Self { scene, publisher: PublisherKey::generate().unwrap(), identity: Identity::generate() };
+        let this = Self {
+            scene,
+            publisher: PublisherKey::generate().unwrap(),
+            identity: Identity::generate_x25519(),
+        };
         this.scene.file("id.txt", this.identity.to_text().as_bytes());
-        this.scene.file("wrong.txt", Identity::generate().to_text().as_bytes());
+        this.scene.file("wrong.txt", Identity::generate_x25519().to_text().as_bytes());
         let backup = this.backup(&this.publisher, &[(key(), "active")]);
         this.scene.file("prod.backup", backup);
         this
@@ -30,14 +34,23 @@ impl Vault {
     fn backup(&self, publisher: &PublisherKey, keys: &[(&TestKey, &str)]) -> String {
         let secrets = keys.iter().map(|(key, state)| key_secret(key, state)).collect();
         let backup = Backup::new(publisher_secret(publisher, "privyseal"), secrets).ok().unwrap();
-        backup.seal("prod-eu", "privyseal", &[self.identity.recipient()], Timestamp::now()).unwrap()
+        backup
+            .seal(
+                "prod-eu",
+                "privyseal",
+                &Recipients::new([self.identity.recipient()]).unwrap(),
+                Timestamp::now(),
+            )
+            .unwrap()
     }
 
     /// As the controller stores one, which knows no name of its cluster.
     fn escrowed(&self) -> String {
         let secrets = vec![key_secret(key(), "active")];
         let backup = Backup::new(publisher_secret(&self.publisher, "privyseal"), secrets).ok().unwrap();
-        backup.seal("", "privyseal", &[self.identity.recipient()], Timestamp::now()).unwrap()
+        backup
+            .seal("", "privyseal", &Recipients::new([self.identity.recipient()]).unwrap(), Timestamp::now())
+            .unwrap()
     }
 
     fn trust(&self, cluster: &str, publisher: &PublisherKey) {

@@ -2,7 +2,7 @@
 
 use crate::harness::{Done, Scene, expired_key, has, key, other_key, secret};
 use jiff::Timestamp;
-use privyseal_keys::{Certificate, PublishedKey, PublishedKeys, PublisherKey};
+use privyseal_keys::{Certificate, PublishedKeys, PublisherKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -49,7 +49,7 @@ pub(crate) fn published(certificates: &[&str], revoked: &[&str]) -> (Value, Stri
     let list = PublishedKeys {
         serial: 7,
         time: Timestamp::now(),
-        keys: certificates.iter().map(|pem| PublishedKey { certificate: certificate(pem) }).collect(),
+        keys: certificates.iter().map(|pem| certificate(pem).into()).collect(),
         revoked: revoked.iter().map(|pem| certificate(pem).fingerprint()).collect(),
     };
     let publisher = PublisherKey::generate().unwrap();

@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, api_server, refusal};
 use crate::harness::{Done, Scene, has, key, secret};
 use jiff::{SignedDuration, Timestamp};
-use privyseal_keys::{Certificate, PublishedKey, PublishedKeys, PublisherKey};
+use privyseal_keys::{Certificate, PublishedKeys, PublisherKey};
 use privyseal_repo::KeyFile;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -14,8 +14,7 @@ const TRUST: &str = ".config/privyseal/trust.yaml";
 
 fn key_file(publisher: &PublisherKey, time: Timestamp) -> String {
     let certificate = Certificate::from_pem(key().certificate.as_bytes()).unwrap();
-    let list =
-        PublishedKeys { serial: 7, time, keys: vec![PublishedKey { certificate }], revoked: Vec::new() };
+    let list = PublishedKeys { serial: 7, time, keys: vec![certificate.into()], revoked: Vec::new() };
     KeyFile(list.publish(publisher)).to_text()
 }
 

@@ -3,7 +3,7 @@
 use crate::harness::{Scene, TestKey, has, key, other_key, secret};
 use jiff::Timestamp;
 use privyseal_envelope::Fingerprint;
-use privyseal_keys::{Certificate, PublishedKey, PublishedKeys, PublisherKey};
+use privyseal_keys::{Certificate, PublishedKeys, PublisherKey};
 use privyseal_repo::KeyFile;
 
 const TRUST: &str = ".config/privyseal/trust.yaml";
@@ -35,7 +35,7 @@ impl Repository {
 
     fn keys(&self, file: &str, publisher: &PublisherKey, serial: u64, key: &TestKey) {
         let certificate = Certificate::from_pem(key.certificate.as_bytes()).unwrap();
-        let keys = vec![PublishedKey { certificate }];
+        let keys = vec![certificate.into()];
         let list = PublishedKeys { serial, time: Timestamp::now(), keys, revoked: Vec::new() };
         self.scene.file(file, KeyFile(list.publish(publisher)).to_text());
     }

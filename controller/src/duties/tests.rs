@@ -4,11 +4,12 @@ mod api_server;
 
 use super::*;
 use api_server::{ApiServer, Death};
-use privyseal_custody::backup::{Archive, Identity, Recipient};
+use privyseal_custody::backup::Archive;
 use privyseal_custody::escrow;
 use privyseal_custody::key_secret;
 use privyseal_custody::key_secrets::Custodies;
 use privyseal_custody::published::from_config_map;
+use privyseal_envelope::age::{Identity, Recipient, Recipients};
 use privyseal_envelope::rsa::KeySize;
 use privyseal_manifest::names;
 use std::sync::LazyLock;
@@ -45,7 +46,7 @@ fn duties_with(api_server: &ApiServer, recipients: &[Recipient]) -> Duties {
             ttl: DAY * 3650,
             common_name: String::new(),
             renew_period: Some(DAY * 30),
-            escrow_recipients: recipients.to_vec(),
+            escrow_recipients: Recipients::new(recipients.iter().cloned()).ok(),
         },
         store: Arc::new(KeyStore::new(
             client.clone(),
@@ -55,7 +56,11 @@ fn duties_with(api_server: &ApiServer, recipients: &[Recipient]) -> Duties {
             Arc::clone(&metrics),
         )),
         leadership: Leadership::unquestioned(),
-        escrow: Escrow::new(client.clone(), api_server::NAMESPACE, recipients),
+        escrow: Escrow::new(
+            client.clone(),
+            api_server::NAMESPACE,
+            Recipients::new(recipients.iter().cloned()).ok(),
+        ),
         publisher: Publisher::new(client.clone(), api_server::NAMESPACE),
         events: Events::new(client, api_server::NAMESPACE, "test"),
         metrics,
@@ -146,7 +151,7 @@ fn states(api_server: &ApiServer) -> (usize, usize) {
 
 #[tokio::test(start_paused = true)]
 async fn each_step_of_a_new_key_may_be_the_last_one_of_a_leader() {
-    let identity = Identity::generate();
+    let identity = Identity::generate_x25519();
     let recipients = [identity.recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     // The Secret, its backup, its activation, the published list.
@@ -174,7 +179,7 @@ async fn each_step_of_a_new_key_may_be_the_last_one_of_a_leader() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backup_that_is_not_the_one_is_made_anew_before_the_key_is_used() {
-    let recipients = [Identity::generate().recipient()];
+    let recipients = [Identity::generate_x25519().recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     let api_server = ApiServer::new();
     api_server.die_at(2, Death::Before);
@@ -189,7 +194,7 @@ async fn a_backup_that_is_not_the_one_is_made_anew_before_the_key_is_used() {
 
 #[tokio::test(start_paused = true)]
 async fn no_key_is_used_whose_backup_cannot_be_stored_and_the_old_one_goes_on() {
-    let recipients = [Identity::generate().recipient()];
+    let recipients = [Identity::generate_x25519().recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     let sealing = |api_server: &ApiServer| {
         let list = from_config_map(&api_server.published().unwrap()).unwrap().0;
@@ -239,14 +244,14 @@ async fn a_strangers_pending_key_is_left_alone() {
         });
         api_server.plant(&secret);
     }
-    work(&duties_with(&api_server, &[Identity::generate().recipient()]), &ours, 2).await;
+    work(&duties_with(&api_server, &[Identity::generate_x25519().recipient()]), &ours, 2).await;
     assert_eq!((states(&api_server), api_server.made().len()), ((1, 2), 1));
     assert_eq!(api_server.backups().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backup_that_does_not_read_back_is_none() {
-    let recipients = [Identity::generate().recipient()];
+    let recipients = [Identity::generate_x25519().recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     let api_server = ApiServer::new();
     api_server.lose_backups(true);

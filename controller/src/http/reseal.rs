@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use privyseal_manifest::{DocumentError, Problem, SealedSecret, emit, read_at_most};
-use privyseal_seal::{OpenError, ResealError, open, reseal};
+use privyseal_seal::{Change, OpenError, ResealError, SealTo, Value, open, reseal};
 use serde_json::json;
 use std::time::Duration;
 
@@ -130,7 +130,7 @@ fn work(verb: Verb, body: &Taken, held: &Held) -> (Outcome, usize) {
 fn verified(sealed: &SealedSecret, held: &Held) -> (Outcome, usize) {
     match open(sealed, &held.keyring, ATTEMPTS) {
         Ok(opened) => {
-            let keys = opened.opened_with.iter().map(|(item, key)| (item.as_str(), key.key_id().to_string()));
+            let keys = opened.opened_by.iter().map(|(item, by)| (item.as_str(), by.key.key_id().to_string()));
             let opened_with: serde_json::Map<_, _> =
                 keys.map(|(item, key)| (item.to_owned(), json!(key))).collect();
             let text = json!({"openedWith": opened_with}).to_string();
@@ -142,7 +142,8 @@ fn verified(sealed: &SealedSecret, held: &Held) -> (Outcome, usize) {
 
 fn rotated(mut sealed: SealedSecret, held: &Held) -> (Outcome, usize) {
     let Some(certificate) = held.sealing() else { return (Outcome::NoKey, 0) };
-    match reseal(&sealed, &held.keyring, certificate.sealing_key(), ATTEMPTS, |_| true) {
+    let change = |_: &Value<'_>| Change::Seal(SealTo::Classic(certificate.sealing_key()));
+    match reseal(&sealed, &held.keyring, ATTEMPTS, change) {
         Ok(resealed) => {
             resealed.apply(&mut sealed);
             sealed.status = None;

@@ -15,22 +15,23 @@
 //!
 //! Plaintext is in wiping types from the Secrets to the encryptor and back. One copy is out of our hands: age's writer
 //! drops its last chunk without wiping it.
+//!
+//! Recipients are age keys of the two kinds that sealed values have. Plugins and SSH keys would bring code that runs
+//! elsewhere, and a passphrase is guessed offline.
 
-mod age_key;
 mod contents;
 
-pub use age_key::{Identity, NotARecipient, NotAnIdentity, Recipient, identities};
 pub use contents::{Contents, KeyRecord, KeyState};
 
 use crate::key_secret::{self, NotAKey};
 use crate::publisher_secret::{PUBLISHER_SECRET, publisher_of};
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
-use age::{DecryptError, Decryptor, Encryptor};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::Fingerprint;
+use privyseal_envelope::age::{self as envelope, Identity, OpenError, Recipient, Recipients};
 use privyseal_keys::{KeyringEntry, PublisherError, PublisherKey, PublisherPublicKey};
 use privyseal_manifest::{DocumentError, Secret, names, read};
 use serde::{Deserialize, Serialize};
@@ -95,15 +96,15 @@ impl Backup {
     /// The text of the file. `cluster` is a name for people, `namespace` that of the Secrets.
     ///
     /// # Errors
-    /// If there is nobody to encrypt it to.
+    /// If the cryptographic library has no randomness.
     pub fn seal(
         &self,
         cluster: &str,
         namespace: &str,
-        recipients: &[Recipient],
+        recipients: &Recipients,
         now: Timestamp,
     ) -> Result<String, BackupError> {
-        let ciphertext = encrypt(&self.to_list(), recipients)?;
+        let ciphertext = envelope::encrypt(&self.to_list(), recipients).map_err(|_| BackupError::Encrypt)?;
         let contents = Contents {
             time: now,
             cluster: cluster.to_owned(),
@@ -267,7 +268,11 @@ impl Archive {
     /// # Errors
     /// If no identity fits, or the archive holds something else than it says.
     pub fn open(&self, identities: &[Identity]) -> Result<Backup, BackupError> {
-        let backup = Backup::from_list(&decrypt(&self.ciphertext, identities, &self.contents)?)?;
+        let list = envelope::decrypt(&self.ciphertext, identities).map_err(|error| match error {
+            OpenError::NoMatch => BackupError::NoIdentity { recipients: self.contents.recipients.clone() },
+            _ => BackupError::Decrypt,
+        })?;
+        let backup = Backup::from_list(&list)?;
         let is_what_it_says =
             backup.publisher_key.public_key() == self.publisher && backup.records() == self.contents.keys;
         if is_what_it_says { Ok(backup) } else { Err(BackupError::Content) }
@@ -288,43 +293,6 @@ fn cleaned(secret: Secret) -> Secret {
 
 fn signed_bytes(contents: &str) -> Vec<u8> {
     [DOMAIN, contents.as_bytes()].concat()
-}
-
-fn encrypt(plaintext: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, BackupError> {
-    if recipients.is_empty() {
-        return Err(BackupError::NoRecipient);
-    }
-    let recipients = recipients.iter().map(Recipient::as_age);
-    let encryptor = Encryptor::with_recipients(recipients).map_err(|_| BackupError::Encrypt)?;
-    let mut ciphertext = Vec::new();
-    let written = encryptor.wrap_output(&mut ciphertext).and_then(|mut writer| {
-        writer.write_all(plaintext)?;
-        writer.finish()
-    });
-    written.map_err(|_| BackupError::Encrypt)?;
-    Ok(ciphertext)
-}
-
-fn decrypt(
-    ciphertext: &[u8],
-    identities: &[Identity],
-    contents: &Contents,
-) -> Result<Zeroizing<Vec<u8>>, BackupError> {
-    let no_identity = || BackupError::NoIdentity { recipients: contents.recipients.clone() };
-    // age stops at the first identity that fails, and one fails that merely is of another kind: each has its own try.
-    for identity in identities {
-        let decryptor = Decryptor::new_buffered(ciphertext).map_err(|_| BackupError::Decrypt)?;
-        let mut reader = match decryptor.decrypt(std::iter::once(identity.as_age())) {
-            Ok(reader) => reader,
-            Err(DecryptError::NoMatchingKeys) => continue,
-            Err(_) => return Err(BackupError::Decrypt),
-        };
-        // Plaintext is shorter than ciphertext: the buffer never grows, which would leave a copy behind.
-        let mut plaintext = Zeroizing::new(Vec::with_capacity(ciphertext.len()));
-        reader.read_to_end(&mut plaintext).map_err(|_| BackupError::Decrypt)?;
-        return Ok(plaintext);
-    }
-    Err(no_identity())
 }
 
 fn armor(ciphertext: &[u8]) -> Result<String, BackupError> {
@@ -360,9 +328,6 @@ pub enum BackupError {
     /// Not the age file that was signed for.
     #[error("the encrypted part is damaged, or belongs to another backup")]
     Ciphertext,
-    /// Nobody could open it.
-    #[error("no recipient is given")]
-    NoRecipient,
     /// The library refused.
     #[error("it cannot be encrypted")]
     Encrypt,

@@ -18,7 +18,7 @@ pub use reference::{Envelope, Reference, VaultSecret};
 use crate::MakerMark;
 use async_trait::async_trait;
 use privyseal_envelope::{Fingerprint, Plaintext};
-use privyseal_keys::{Certificate, PublisherPublicKey};
+use privyseal_keys::{PublicHalf, PublisherPublicKey};
 use std::fmt;
 
 /// The name of a custody, as in flags and in what is stored.
@@ -64,7 +64,7 @@ pub struct Subject {
 #[derive(Clone, Debug)]
 pub enum Public {
     /// Of a key that seals and opens.
-    Sealing(Certificate),
+    Sealing(PublicHalf),
     /// Of the publisher key.
     Publisher(PublisherPublicKey),
 }
@@ -73,7 +73,7 @@ impl Public {
     /// Its fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
-            Self::Sealing(certificate) => certificate.fingerprint(),
+            Self::Sealing(public) => public.fingerprint(),
             Self::Publisher(publisher) => publisher.fingerprint(),
         }
     }
@@ -81,7 +81,7 @@ impl Public {
 
 /// What stands in a key Secret for a private half.
 pub enum Half {
-    /// The private half itself, PEM.
+    /// The private half itself, as a text: PEM, and the age identities beside it.
     Clear(Plaintext),
     /// Where it is.
     Kept(Reference),
@@ -110,7 +110,7 @@ pub enum Purpose {
 pub struct Found {
     /// Where it is.
     pub reference: Reference,
-    /// What it consists of, PEM: a private key, and perhaps its certificate.
+    /// What it consists of: a private key as PEM, and perhaps its certificate and age identities.
     pub pem: Plaintext,
     /// What the vault says of its maker: a claim, to be checked.
     pub mark: Option<MakerMark>,
@@ -123,10 +123,10 @@ pub trait Custody: Send + Sync {
     /// Which one it is.
     fn kind(&self) -> Kind;
 
-    /// Keeps a private half (PEM), reads it back, and gives what is to stand for it in its Secret.
+    /// Keeps a private half (the text of it), reads it back, and gives what is to stand for it in its Secret.
     async fn keep(&self, subject: &Subject, private: &[u8]) -> Result<Half, Failure>;
 
-    /// The private half (PEM) that a reference stands for. The caller holds it against the public half.
+    /// The private half (the text of it) that a reference stands for. The caller holds it against the public half.
     async fn fetch(&self, subject: &Subject, reference: &Reference) -> Result<Plaintext, Failure>;
 
     /// Whether what stands for a private half is as [`Custody::keep`] would make it today. If not, it is kept anew.

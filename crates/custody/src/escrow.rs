@@ -3,10 +3,11 @@
 //! It holds nothing that an archive in a file would not: what is secret is encrypted to people's age keys. So a
 //! ConfigMap will do, and whoever fetches it needs no right to read Secrets.
 
-use crate::backup::{Archive, KeyState, Recipient};
+use crate::backup::{Archive, KeyState};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::Fingerprint;
+use privyseal_envelope::age::{Recipient, Recipients};
 use privyseal_keys::PublisherPublicKey;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +55,7 @@ pub fn holds(
     archive: &str,
     key: Fingerprint,
     publisher: &PublisherPublicKey,
-    recipients: &[Recipient],
+    recipients: &Recipients,
 ) -> bool {
     let Ok(archive) = Archive::verify(archive.as_bytes()) else { return false };
     let contents = archive.contents();
@@ -69,10 +70,11 @@ pub fn holds(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::{Backup, Identity};
+    use crate::backup::Backup;
     use crate::key_secret;
     use crate::publisher_secret::publisher_secret;
     use jiff::{SignedDuration, Timestamp};
+    use privyseal_envelope::age::Identity;
     use privyseal_envelope::rsa::KeySize;
     use privyseal_keys::{KeyPair, PublisherKey};
     use privyseal_manifest::{Secret, names};
@@ -86,12 +88,13 @@ mod tests {
     #[test]
     fn only_a_backup_of_this_key_by_this_publisher_for_these_people_counts() {
         let [ours, stranger] = [0, 1].map(|_| PublisherKey::generate().ok().unwrap());
-        let [a, b] = [0, 1].map(|_| Identity::generate().recipient());
+        let [a, b] = [0, 1].map(|_| Identity::generate_x25519().recipient());
         let ((first, fingerprint), (second, other)) = (key(), key());
         let archive = |publisher: &PublisherKey, keys: &[&Secret], recipients: &[Recipient]| {
+            let recipients = Recipients::new(recipients.iter().cloned()).unwrap();
             let keys = keys.iter().map(|key| (*key).clone()).collect();
             let backup = Backup::new(publisher_secret(publisher, "privyseal"), keys).ok().unwrap();
-            backup.seal("", "privyseal", recipients, Timestamp::UNIX_EPOCH).unwrap()
+            backup.seal("", "privyseal", &recipients, Timestamp::UNIX_EPOCH).unwrap()
         };
         let both = [a.clone(), b.clone()];
         let mut pending = first.clone();
@@ -102,7 +105,8 @@ mod tests {
             .unwrap()
             .insert(names::SEALED_SECRETS_KEY.into(), names::KEY_PENDING.into());
         let good = archive(&ours, &[&first], &both);
-        let holds = |text: &str| holds(text, fingerprint, &ours.public_key(), &[b.clone(), a.clone()]);
+        let reversed = Recipients::new([b.clone(), a.clone()]).unwrap();
+        let holds = |text: &str| holds(text, fingerprint, &ours.public_key(), &reversed);
         assert!(holds(&good));
         for (bad, why) in [
             (archive(&stranger, &[&first], &both), "a stranger signed it"),

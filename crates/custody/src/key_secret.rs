@@ -9,7 +9,7 @@ use crate::custody::{Failure, Half, Kind, Public, Reference, Subject};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Item, KeyError, Plaintext};
-use privyseal_keys::{Certificate, KeyPair, KeyPairError, KeyringEntry, private_key};
+use privyseal_keys::{Certificate, KeyPair, KeyPairError, KeyringEntry, PublicHalf};
 use privyseal_manifest::{Secret, names};
 use std::collections::BTreeMap;
 
@@ -40,20 +40,13 @@ pub const REFERENCE_ITEM: &str = "custody.json";
 
 /// The Secret that keeps a key pair, private half included: named by the API server from `prefix`, labelled active.
 pub fn to_secret(pair: &KeyPair, prefix: &str, namespace: Option<&str>) -> Result<Secret, KeyError> {
-    let private = private_key::to_pkcs1_pem(pair.opening_key())?;
-    let half = Half::Clear(Plaintext::from(private.as_bytes()));
-    Ok(secret_of(pair.certificate(), half, prefix, namespace))
+    let half = Half::Clear(Plaintext::from(pair.private_text()?.as_bytes()));
+    Ok(secret_of(&pair.public_half(), half, prefix, namespace))
 }
 
 /// The Secret of a key with that public half and what stands for the private one.
-pub(crate) fn secret_of(
-    certificate: &Certificate,
-    half: Half,
-    prefix: &str,
-    namespace: Option<&str>,
-) -> Secret {
-    let mut data =
-        BTreeMap::from([(item(CERTIFICATE_ITEM), Plaintext::from(certificate.to_pem().as_bytes()))]);
+pub(crate) fn secret_of(public: &PublicHalf, half: Half, prefix: &str, namespace: Option<&str>) -> Secret {
+    let mut data = BTreeMap::from([(item(CERTIFICATE_ITEM), Plaintext::from(public.to_text().as_bytes()))]);
     put_half(&mut data, PRIVATE_KEY_ITEM, half);
     Secret {
         metadata: ObjectMeta {
@@ -119,10 +112,10 @@ impl Look {
         let certificate = secret.data.get(CERTIFICATE_ITEM);
         let certificate = certificate.ok_or(NotAKey::ItemMissing { item: CERTIFICATE_ITEM })?;
         let half = half_of(&secret.data, PRIVATE_KEY_ITEM)?;
-        let certificate = Certificate::from_pem(certificate.expose()).map_err(KeyPairError::from)?;
+        let public = PublicHalf::from_text(certificate.expose()).map_err(KeyPairError::from)?;
         let subject = Subject {
             secret: name_of(secret).to_owned(),
-            public: Public::Sealing(certificate),
+            public: Public::Sealing(public),
             mark: MakerMark::of(&secret.metadata),
         };
         Ok(Self { subject, half })
@@ -131,7 +124,7 @@ impl Look {
     /// The certificate.
     pub fn certificate(&self) -> Option<&Certificate> {
         match &self.subject.public {
-            Public::Sealing(certificate) => Some(certificate),
+            Public::Sealing(public) => Some(&public.certificate),
             Public::Publisher(_) => None,
         }
     }
@@ -153,10 +146,10 @@ pub fn from_secret(secret: &Secret) -> Result<KeyringEntry, NotAKey> {
 
 /// The key of a subject with this private half, if they belong together.
 pub(crate) fn entry_of(subject: &Subject, private: &Plaintext) -> Result<KeyringEntry, NotAKey> {
-    let Public::Sealing(certificate) = &subject.public else {
+    let Public::Sealing(public) = &subject.public else {
         return Err(NotAKey::ItemMissing { item: CERTIFICATE_ITEM });
     };
-    let pair = KeyPair::from_pem(certificate.to_pem().as_bytes(), private.expose())?;
+    let pair = KeyPair::new(public.clone(), private.expose())?;
     Ok(KeyringEntry::from_pair(&subject.secret, pair))
 }
 

@@ -35,7 +35,7 @@ use kube::Client;
 use loaded::NotOpened;
 use memory::{Memory, Place};
 use privyseal_envelope::{Fingerprint, KeyError, Plaintext};
-use privyseal_keys::{KeyPair, KeyringEntry, PublisherKey, private_key};
+use privyseal_keys::{KeyPair, KeyringEntry, PublisherKey};
 use privyseal_manifest::{Secret, names};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -158,7 +158,7 @@ impl KeySecrets {
     ) -> Result<PendingKey, CustodyError> {
         let subject = Subject {
             secret: self.name_for(pair.fingerprint()),
-            public: Public::Sealing(pair.certificate().clone()),
+            public: Public::Sealing(pair.public_half()),
             mark: Some(mark),
         };
         let entry = KeyringEntry::from_pair(&subject.secret, pair);
@@ -173,7 +173,7 @@ impl KeySecrets {
         entry: &KeyringEntry,
         label: &str,
     ) -> Result<Secret, CustodyError> {
-        let private = private_key::to_pkcs1_pem(entry.opening_key())?;
+        let private = entry.private_text()?;
         let kept = self.custodies.keeping.keep(subject, private.as_bytes()).await;
         let half = kept.map_err(|failure| CustodyError::Vault { secret: subject.secret.clone(), failure })?;
         self.create_secret(subject, entry, half, label).await
@@ -190,8 +190,8 @@ impl KeySecrets {
             Half::Kept(reference) => Some(place(subject, reference)),
             Half::Clear(_) => None,
         };
-        let certificate = entry.certificate().ok_or(KeyError::Rejected)?;
-        let mut secret = key_secret::secret_of(certificate, half, &self.prefix, Some(&self.namespace));
+        let public = entry.public_half().ok_or(KeyError::Rejected)?;
+        let mut secret = key_secret::secret_of(&public, half, &self.prefix, Some(&self.namespace));
         secret.metadata.generate_name = None;
         secret.metadata.name = Some(subject.secret.clone());
         key_secret::set_label(&mut secret.metadata, label);
@@ -234,7 +234,7 @@ fn place(subject: &Subject, reference: &Reference) -> Place {
 
 /// The same Secret with its private half in the clear.
 fn in_clear(secret: &Secret, entry: &KeyringEntry) -> Result<Secret, KeyError> {
-    let private = private_key::to_pkcs1_pem(entry.opening_key())?;
+    let private = entry.private_text()?;
     let mut secret = secret.clone();
     let half = Half::Clear(Plaintext::from(private.as_bytes()));
     key_secret::put_half(&mut secret.data, key_secret::PRIVATE_KEY_ITEM, half);

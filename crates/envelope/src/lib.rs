@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod age;
 mod base64_text;
 mod binding;
 pub mod classic;

@@ -1,31 +1,59 @@
 //! The opening keys that a process holds, newest first.
 
-use crate::{Certificate, KeyPair};
+use crate::{Certificate, KeyPair, PublicHalf, key_pair};
 use jiff::Timestamp;
+use privyseal_envelope::age::{FileKey, Identity, VaultStanza};
 use privyseal_envelope::rsa::OpeningKey;
-use privyseal_envelope::{Fingerprint, KeyId};
+use privyseal_envelope::{Fingerprint, KeyError, KeyId};
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
-/// One key of a keyring. Keyrings share their keys: a clone is the same key, which is wiped when the last one goes.
+/// One key of a keyring: an RSA key, age identities, or both. Keyrings share their keys: a clone is the same key, which
+/// is wiped when the last one goes.
 #[derive(Clone)]
 pub struct KeyringEntry {
     source: String,
-    opening_key: Arc<OpeningKey>,
+    opening_key: Option<Arc<OpeningKey>>,
+    identities: Arc<[Identity]>,
     certificate: Option<Certificate>,
+    /// First the one that names the key, then those of the recipients.
+    fingerprints: Arc<[Fingerprint]>,
 }
 
 impl KeyringEntry {
     /// A key with its certificate; `source` is the name of the key Secret or file it came from.
     pub fn from_pair(source: impl Into<String>, pair: KeyPair) -> Self {
-        let (opening_key, certificate) = pair.into_parts();
-        Self { source: source.into(), opening_key: Arc::new(opening_key), certificate: Some(certificate) }
+        let (opening_key, identities, certificate) = pair.into_parts();
+        Self::new(source.into(), Some(opening_key), identities, Some(certificate))
     }
 
-    /// A bare opening key: it opens, and never seals.
+    /// A bare RSA key: it opens, and never seals.
     pub fn from_opening_key(source: impl Into<String>, opening_key: OpeningKey) -> Self {
-        Self { source: source.into(), opening_key: Arc::new(opening_key), certificate: None }
+        Self::new(source.into(), Some(opening_key), Vec::new(), None)
+    }
+
+    /// A bare age identity.
+    pub fn from_identity(source: impl Into<String>, identity: Identity) -> Self {
+        Self::new(source.into(), None, vec![identity], None)
+    }
+
+    fn new(
+        source: String,
+        opening_key: Option<OpeningKey>,
+        identities: Vec<Identity>,
+        certificate: Option<Certificate>,
+    ) -> Self {
+        let rsa = opening_key.iter().map(OpeningKey::fingerprint);
+        let age = identities.iter().map(|identity| identity.recipient().fingerprint());
+        Self {
+            source,
+            fingerprints: rsa.chain(age).collect(),
+            opening_key: opening_key.map(Arc::new),
+            identities: identities.into(),
+            certificate,
+        }
     }
 
     /// Where the key came from.
@@ -33,9 +61,14 @@ impl KeyringEntry {
         &self.source
     }
 
-    /// The private half.
-    pub fn opening_key(&self) -> &OpeningKey {
-        &self.opening_key
+    /// The RSA key, for values of the classic format.
+    pub fn opening_key(&self) -> Option<&OpeningKey> {
+        self.opening_key.as_deref()
+    }
+
+    /// The identities, for values of the age format.
+    pub fn identities(&self) -> &[Identity] {
+        &self.identities
     }
 
     /// The certificate, if it came with one.
@@ -43,9 +76,33 @@ impl KeyringEntry {
         self.certificate.as_ref()
     }
 
-    /// The fingerprint of the public half.
+    /// The public half, if it came with a certificate.
+    pub fn public_half(&self) -> Option<PublicHalf> {
+        let recipients = self.identities.iter().map(Identity::recipient).collect();
+        self.certificate.clone().map(|certificate| PublicHalf { certificate, recipients })
+    }
+
+    /// The private half as it is kept: the RSA key as PEM, then the identities, one per line.
+    ///
+    /// # Errors
+    /// If the RSA key cannot be encoded.
+    pub fn private_text(&self) -> Result<Zeroizing<String>, KeyError> {
+        key_pair::private_text(self.opening_key(), &self.identities)
+    }
+
+    /// The name of the key: the fingerprint of its RSA half, or of its recipient if it has none.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.opening_key.fingerprint()
+        self.fingerprints[0]
+    }
+
+    /// The fingerprints of everything in it that can be sealed to, its name first.
+    pub fn fingerprints(&self) -> &[Fingerprint] {
+        &self.fingerprints
+    }
+
+    /// Whether a hint speaks of this key.
+    pub fn goes_by(&self, id: KeyId) -> bool {
+        self.fingerprints.iter().any(|fingerprint| fingerprint.key_id() == id)
     }
 
     fn not_before(&self) -> Option<Timestamp> {
@@ -53,10 +110,12 @@ impl KeyringEntry {
     }
 }
 
-/// Opening keys, newest first. A key that is in it twice is kept once.
+/// Opening keys, newest first. A key that is in it twice is kept once. Beside them it may hold what a Key Vault unwrapped
+/// for single values.
 #[derive(Clone, Default)]
 pub struct Keyring {
     entries: Vec<KeyringEntry>,
+    unwrapped: HashMap<VaultStanza, FileKey>,
 }
 
 impl Keyring {
@@ -67,14 +126,25 @@ impl Keyring {
         });
         let mut seen = BTreeSet::new();
         entries.retain(|entry| seen.insert(entry.fingerprint()));
-        Self { entries }
+        Self { entries, unwrapped: HashMap::new() }
+    }
+
+    /// The same keys, and file keys that a Key Vault unwrapped: each opens one value.
+    #[must_use]
+    pub fn with_unwrapped(self, unwrapped: impl IntoIterator<Item = (VaultStanza, FileKey)>) -> Self {
+        Self { unwrapped: unwrapped.into_iter().collect(), ..self }
+    }
+
+    /// What a Key Vault unwrapped of this stanza.
+    pub fn unwrapped(&self, stanza: &VaultStanza) -> Option<&FileKey> {
+        self.unwrapped.get(stanza)
     }
 
     /// Those of its keys that are named, in the same order.
     #[must_use]
     pub fn only(&self, keys: &BTreeSet<Fingerprint>) -> Self {
         let entries = self.entries.iter().filter(|entry| keys.contains(&entry.fingerprint()));
-        Self { entries: entries.cloned().collect() }
+        Self { entries: entries.cloned().collect(), unwrapped: self.unwrapped.clone() }
     }
 
     /// The keys, newest first.
@@ -95,10 +165,10 @@ impl Keyring {
             .find(|certificate| certificate.not_before() <= now && certificate.usable_at(now).is_ok())
     }
 
-    /// The keys in the order in which to try them: the one that the hint names first, then newest first.
+    /// The keys in the order in which to try them: those that hints name, then newest first.
     /// A hint only orders: a wrong one costs an attempt and nothing else.
-    pub fn candidates(&self, hint: Option<KeyId>) -> impl Iterator<Item = &KeyringEntry> {
-        let hinted = move |entry: &&KeyringEntry| hint == Some(entry.fingerprint().key_id());
+    pub fn candidates<'a>(&'a self, hints: &'a [KeyId]) -> impl Iterator<Item = &'a KeyringEntry> {
+        let hinted = move |entry: &&KeyringEntry| hints.iter().any(|hint| entry.goes_by(*hint));
         self.entries.iter().filter(hinted).chain(self.entries.iter().filter(move |entry| !hinted(entry)))
     }
 
@@ -143,8 +213,10 @@ mod tests {
         ]);
         assert_eq!(sources(keyring.entries()), ["new", "old", "bare"]);
         let hint = keyring.entries()[2].fingerprint().key_id();
-        assert_eq!(sources(keyring.candidates(Some(hint))), ["bare", "new", "old"]);
-        assert_eq!(sources(keyring.candidates(None)), ["new", "old", "bare"]);
+        assert_eq!(sources(keyring.candidates(&[hint])), ["bare", "new", "old"]);
+        let of_age = keyring.entries()[1].fingerprints()[1].key_id();
+        assert_eq!(sources(keyring.candidates(&[of_age])), ["old", "new", "bare"]);
+        assert_eq!(sources(keyring.candidates(&[])), ["new", "old", "bare"]);
         let two = [0, 2].map(|index: usize| keyring.entries()[index].fingerprint());
         assert_eq!(sources(keyring.only(&BTreeSet::from(two)).entries()), ["new", "bare"]);
     }

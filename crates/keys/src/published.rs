@@ -2,18 +2,19 @@
 //!
 //! ```json
 //! {"version":1,"serial":7,"time":"2026-11-24T12:00:00Z",
-//!  "keys":[{"fingerprint":"SHA256:…","certificate":"-----BEGIN CERTIFICATE-----…"}],
+//!  "keys":[{"fingerprint":"SHA256:…","certificate":"-----BEGIN CERTIFICATE-----…","recipients":["age1pq1…","age1…"]}],
 //!  "revoked":["SHA256:…"]}
 //! ```
 //!
-//! `keys` is newest first: the first one seals. `serial` grows with every change, so that an old list is noticed.
+//! `keys` is newest first: the first one seals. `revoked` names certificates and recipients. `serial` grows with every change, so that an old list is noticed.
 //! The signature is Ed25519 over `privyseal.dev/sealing-keys/v1` + LF + the JSON text.
 
-use crate::{Certificate, CertificateError, PublisherError, PublisherKey, PublisherPublicKey};
+use crate::{Certificate, CertificateError, PublicHalf, PublisherError, PublisherKey, PublisherPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use privyseal_envelope::Fingerprint;
+use privyseal_envelope::age::Recipient;
 use serde::{Deserialize, Serialize};
 
 /// Keeps a signature over this list from being one over anything else.
@@ -27,16 +28,9 @@ pub struct PublishedKeys {
     /// When it was written.
     pub time: Timestamp,
     /// Keys that may seal, newest first.
-    pub keys: Vec<PublishedKey>,
+    pub keys: Vec<PublicHalf>,
     /// Keys that nobody may seal to any more.
     pub revoked: Vec<Fingerprint>,
-}
-
-/// One sealing key of the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedKey {
-    /// The certificate.
-    pub certificate: Certificate,
 }
 
 /// The list as its three texts.
@@ -69,6 +63,8 @@ struct VersionText {
 struct KeyText {
     fingerprint: String,
     certificate: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recipients: Vec<String>,
 }
 
 impl PublishedKeys {
@@ -84,6 +80,7 @@ impl PublishedKeys {
                 .map(|key| KeyText {
                     fingerprint: key.certificate.fingerprint().to_string(),
                     certificate: key.certificate.to_pem(),
+                    recipients: key.recipients.iter().map(Recipient::to_string).collect(),
                 })
                 .collect(),
             revoked: self.revoked.iter().map(Fingerprint::to_string).collect(),
@@ -114,10 +111,12 @@ impl PublishedKeys {
         let text: ListText = serde_json::from_str(list).map_err(|_| PublishedError::Malformed)?;
         let keys = text.keys.iter().map(|key| {
             let certificate = Certificate::from_pem(key.certificate.as_bytes())?;
-            match certificate.fingerprint().to_string() == key.fingerprint {
-                true => Ok(PublishedKey { certificate }),
-                false => Err(PublishedError::Malformed),
+            if certificate.fingerprint().to_string() != key.fingerprint {
+                return Err(PublishedError::Malformed);
             }
+            let recipients = key.recipients.iter().map(|text| text.parse());
+            let recipients = recipients.collect::<Result<_, _>>().map_err(|_| PublishedError::Malformed)?;
+            Ok(PublicHalf { certificate, recipients })
         });
         Ok(Self {
             serial: text.serial,
@@ -167,7 +166,7 @@ mod tests {
     fn published() -> (PublishedKeys, PublisherKey) {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         let pair = KeyPair::generate(KeySize::Rsa2048, "", now, SignedDuration::from_hours(1)).ok().unwrap();
-        let keys = vec![PublishedKey { certificate: pair.certificate().clone() }];
+        let keys = vec![pair.public_half(), pair.certificate().clone().into()];
         let list = PublishedKeys { serial: 7, time: now, keys, revoked: vec![Fingerprint::of(b"leaked")] };
         (list, PublisherKey::generate().ok().unwrap())
     }

@@ -1,4 +1,5 @@
-//! The annotation [`names::SEALED_WITH`]: which key sealed which item.
+//! The annotation [`names::SEALED_WITH`]: which key sealed which item. Values of the age format are not in it: they have
+//! room for hints of their own.
 //!
 //! `ITEM=KEYID:DIGEST`, comma-separated and sorted by item; DIGEST is the first 8 hex digits of SHA-256 over the
 //! decoded sealed value. An entry whose digest does not fit its value is ignored: somebody changed the value with a
@@ -41,9 +42,12 @@ impl Hints {
         })
     }
 
-    /// Notes the key of an item's new value.
-    pub fn note(&mut self, item: &str, value: &SealedValue, key: KeyId) {
-        self.0.insert(item.to_owned(), (key, short_digest(value)));
+    /// Notes the key of an item's new value, or that the value says itself whose it is.
+    pub fn note(&mut self, item: &str, value: &SealedValue, key: Option<KeyId>) {
+        match key {
+            Some(key) => self.0.insert(item.to_owned(), (key, short_digest(value))),
+            None => self.0.remove(item),
+        };
     }
 
     /// Forgets an item.
@@ -88,8 +92,8 @@ mod tests {
         let key = Fingerprint::of(b"key").key_id();
         let value = SealedValue::from_base64("AAAA").unwrap();
         let mut hints = Hints::default();
-        hints.note("b", &value, key);
-        hints.note("a.b-c_D", &value, key);
+        hints.note("b", &value, Some(key));
+        hints.note("a.b-c_D", &value, Some(key));
         let mut annotations = BTreeMap::new();
         hints.write(&mut annotations);
         assert_eq!(annotations[names::SEALED_WITH], format!("a.b-c_D={key}:709e80c8,b={key}:709e80c8"),);

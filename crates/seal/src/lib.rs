@@ -3,7 +3,7 @@
 //! ```text
 //!   Secret ──seal──▶ SealedSecret ◀──seal_item── one value
 //!                    SealedSecret ──open──▶ Opened ──into_secret──▶ Secret
-//!                         ├──reseal──▶ Resealed ──apply──▶ SealedSecret, to another key under the same binding
+//!                         ├──reseal──▶ Resealed ──apply──▶ SealedSecret, to other keys under the same binding
 //!                         └──inspect──▶ who can open it, and what it is bound to
 //! ```
 //!
@@ -17,9 +17,13 @@ mod inspect;
 mod open;
 mod reseal;
 mod seal;
+mod seal_to;
 
 pub use binding::{BindingError, binding_of};
 pub use inspect::{Inspection, ItemInspection, Names, Verdict, inspect};
-pub use open::{DEFAULT_ATTEMPTS, IntoSecretError, ItemError, ItemFailure, OpenError, Opened, open};
-pub use reseal::{ResealError, Resealed, reseal};
+pub use open::{
+    DEFAULT_ATTEMPTS, IntoSecretError, ItemError, ItemFailure, OpenError, Opened, OpenedBy, open,
+};
+pub use reseal::{Change, ResealError, Resealed, Value, reseal};
 pub use seal::{SealError, Sealing, seal, seal_item};
+pub use seal_to::SealTo;

@@ -3,10 +3,11 @@
 use crate::binding::{BindingError, binding_of};
 use crate::hints::Hints;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use privyseal_envelope::age::FileKey;
 use privyseal_envelope::{
-    Binding, DecodeError, Fingerprint, Format, Item, KeyId, NameError, Plaintext, SealedValue, classic,
+    Binding, DecodeError, Fingerprint, Format, Item, KeyId, NameError, Plaintext, SealedValue, age, classic,
 };
-use privyseal_keys::{Keyring, KeyringEntry};
+use privyseal_keys::Keyring;
 use privyseal_manifest::Secret;
 use privyseal_manifest::sealed_secret::SealedSecret;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,16 +20,27 @@ pub const DEFAULT_ATTEMPTS: usize = 2048;
 pub struct Opened {
     /// The values.
     pub values: BTreeMap<Item, Plaintext>,
-    /// The key that opened each of them.
-    pub opened_with: BTreeMap<Item, Fingerprint>,
+    /// What opened each of them.
+    pub opened_by: BTreeMap<Item, OpenedBy>,
     /// What it cost.
     pub private_operations: usize,
+    /// Of values of the age format.
+    pub(crate) file_keys: BTreeMap<Item, FileKey>,
+}
+
+/// What opened a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedBy {
+    /// The key.
+    pub key: Fingerprint,
+    /// The place of its stanza in the header of an age file.
+    pub stanza: Option<usize>,
 }
 
 /// Opens every item of an object, or none: one that fails fails the object, and all failures are told.
 ///
-/// For each value the keys are tried in this order: the one that a hint names, the one that opened the item before,
-/// then newest first. At most `attempts` private operations are done for the whole object.
+/// For each value the keys are tried in this order: those that hints name, the one that opened the item before, then
+/// newest first. At most `attempts` private operations are done for the whole object.
 pub fn open(sealed: &SealedSecret, keyring: &Keyring, attempts: usize) -> Result<Opened, OpenError> {
     if sealed.spec.data.is_some() {
         return Err(OpenError::LegacyData);
@@ -39,14 +51,20 @@ pub fn open(sealed: &SealedSecret, keyring: &Keyring, attempts: usize) -> Result
     let hints = Hints::read(annotations);
 
     let mut attempt = Attempts { left: attempts, used: 0 };
-    let mut opened = Opened { values: BTreeMap::new(), opened_with: BTreeMap::new(), private_operations: 0 };
+    let mut opened = Opened {
+        values: BTreeMap::new(),
+        opened_by: BTreeMap::new(),
+        private_operations: 0,
+        file_keys: BTreeMap::new(),
+    };
     let mut failures = Vec::new();
-    let mut last_good = None;
+    let mut keys = Keys { binding: &binding, hints: &hints, keyring, last_good: None };
     for (item, text) in &sealed.spec.encrypted_data {
-        match open_item(item, text, &binding, &hints, keyring, last_good, &mut attempt) {
-            Ok((item, plaintext, key)) => {
-                last_good = Some(key.key_id());
-                opened.opened_with.insert(item.clone(), key);
+        match keys.open_item(item, text, &mut attempt) {
+            Ok(OpenedItem { item, plaintext, by, file_key }) => {
+                keys.last_good = Some(by.key.key_id());
+                opened.file_keys.extend(file_key.map(|key| (item.clone(), key)));
+                opened.opened_by.insert(item.clone(), by);
                 opened.values.insert(item, plaintext);
             }
             Err(failure) => failures.push(ItemError { item: item.clone(), failure }),
@@ -63,7 +81,7 @@ pub fn open(sealed: &SealedSecret, keyring: &Keyring, attempts: usize) -> Result
 impl Opened {
     /// The keys that opened anything.
     pub fn keys(&self) -> BTreeSet<Fingerprint> {
-        self.opened_with.values().copied().collect()
+        self.opened_by.values().map(|by| by.key).collect()
     }
 
     /// The Secret that the object asks for: name and namespace are the object's own, the rest is the template's.
@@ -88,48 +106,108 @@ impl Opened {
     }
 }
 
+struct OpenedItem {
+    item: Item,
+    plaintext: Plaintext,
+    by: OpenedBy,
+    file_key: Option<FileKey>,
+}
+
+/// How many private operations are left.
 struct Attempts {
     left: usize,
     used: usize,
 }
 
 impl Attempts {
-    fn take(&mut self) -> bool {
-        let allowed = self.left > 0;
-        if allowed {
-            self.left -= 1;
-            self.used += 1;
-        }
-        allowed
+    fn take(&mut self, count: usize) -> Result<(), ItemFailure> {
+        self.left = self.left.checked_sub(count).ok_or(ItemFailure::AttemptsSpent)?;
+        self.used += count;
+        Ok(())
     }
 }
 
-fn open_item(
-    item: &str,
-    text: &str,
-    binding: &Binding,
-    hints: &Hints,
-    keyring: &Keyring,
+/// The keys at hand, and what is known of where to begin.
+struct Keys<'a> {
+    binding: &'a Binding,
+    hints: &'a Hints,
+    keyring: &'a Keyring,
     last_good: Option<KeyId>,
-    attempts: &mut Attempts,
-) -> Result<(Item, Plaintext, Fingerprint), ItemFailure> {
-    let (item, value) = sealed_value(item, text)?;
-    if value.format() != Format::Classic {
-        return Err(ItemFailure::UnknownFormat { format: value.format() });
-    }
-    let first = hints.key_of(item.as_str(), &value).or(last_good);
-    for entry in keyring.candidates(first) {
-        if classic::claimed_modulus_len(&value) != Some(modulus_len(entry)) {
-            continue;
-        }
-        if !attempts.take() {
-            return Err(ItemFailure::AttemptsSpent);
-        }
-        if let Ok(plaintext) = classic::open(&value, entry.opening_key(), binding) {
-            return Ok((item, plaintext, entry.fingerprint()));
+}
+
+impl Keys<'_> {
+    fn open_item(&self, item: &str, text: &str, attempts: &mut Attempts) -> Result<OpenedItem, ItemFailure> {
+        let (item, value) = sealed_value(item, text)?;
+        match value.format() {
+            Format::Classic => self.open_classic(item, &value, attempts),
+            Format::Age => self.open_age(item, &value, attempts),
         }
     }
-    Err(ItemFailure::NoKeyOpens { tried: keyring.entries().len() })
+
+    fn open_classic(
+        &self,
+        item: Item,
+        value: &SealedValue,
+        attempts: &mut Attempts,
+    ) -> Result<OpenedItem, ItemFailure> {
+        let first = self.hints.key_of(item.as_str(), value).or(self.last_good);
+        let mut tried = 0;
+        for entry in self.keyring.candidates(first.as_slice()) {
+            let Some(key) = entry.opening_key() else { continue };
+            tried += 1;
+            if classic::claimed_modulus_len(value) != Some(key.sealing_key().bits().div_ceil(8)) {
+                continue;
+            }
+            attempts.take(1)?;
+            if let Ok(plaintext) = classic::open(value, key, self.binding) {
+                let by = OpenedBy { key: entry.fingerprint(), stanza: None };
+                return Ok(OpenedItem { item, plaintext, by, file_key: None });
+            }
+        }
+        Err(ItemFailure::NoKeyOpens { tried })
+    }
+
+    fn open_age(
+        &self,
+        item: Item,
+        value: &SealedValue,
+        attempts: &mut Attempts,
+    ) -> Result<OpenedItem, ItemFailure> {
+        let file = age::File::parse(value)?;
+        let (unwrapped, key) = self.unwrap(&file, attempts)?;
+        let plaintext = file.open(&unwrapped.file_key, self.binding, &item)?.plaintext;
+        let by = OpenedBy { key, stanza: Some(unwrapped.at) };
+        Ok(OpenedItem { item, plaintext, by, file_key: Some(unwrapped.file_key) })
+    }
+
+    /// What a Key Vault unwrapped costs nothing; then the keys that hints name, and all others.
+    fn unwrap(
+        &self,
+        file: &age::File<'_>,
+        attempts: &mut Attempts,
+    ) -> Result<(age::Unwrapped, Fingerprint), ItemFailure> {
+        let recipients: Vec<_> = file.recipients().collect();
+        for recipient in &recipients {
+            if let Some(stanza) = file.vault_stanza(recipient.at)
+                && let Some(file_key) = self.keyring.unwrapped(&stanza)
+            {
+                return Ok((age::Unwrapped { file_key: file_key.clone(), at: recipient.at }, stanza.key));
+            }
+        }
+        let claimed: Vec<_> = recipients.iter().filter_map(|recipient| recipient.claimed).collect();
+        let first: Vec<_> = claimed.iter().copied().chain(self.last_good).collect();
+        for entry in self.keyring.candidates(&first) {
+            for identity in entry.identities() {
+                let stanzas = recipients.iter().filter(|recipient| recipient.kind == identity.kind());
+                attempts.take(stanzas.count())?;
+                if let Some(unwrapped) = file.unwrap(identity)? {
+                    return Ok((unwrapped, entry.fingerprint()));
+                }
+            }
+        }
+        let tried = self.keyring.entries().iter().filter(|entry| !entry.identities().is_empty()).count();
+        Err(ItemFailure::NotARecipient { tried, claimed })
+    }
 }
 
 /// An entry of `encryptedData`, if it can open at all.
@@ -145,10 +223,6 @@ pub(crate) fn check_template(sealed: &SealedSecret) -> Result<(), IntoSecretErro
         true => Err(IntoSecretError::TemplateUnsupported),
         false => Ok(()),
     }
-}
-
-fn modulus_len(entry: &KeyringEntry) -> usize {
-    entry.opening_key().sealing_key().bits().div_ceil(8)
 }
 
 /// An object does not open.
@@ -181,7 +255,7 @@ pub struct ItemError {
 }
 
 /// How an item failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ItemFailure {
     /// A Secret cannot have such an item.
@@ -190,21 +264,34 @@ pub enum ItemFailure {
     /// Not base64.
     #[error("the sealed value is {0}")]
     BadText(#[source] DecodeError),
-    /// A format that this release does not open.
-    #[error("values of format {format} are not supported by this release")]
-    UnknownFormat {
-        /// The format.
-        format: Format,
-    },
     /// Every key failed. Why is not known: wrong key, wrong scope, namespace or name, or changed bytes.
     #[error("none of {tried} keys opens it under the object's scope, namespace and name")]
     NoKeyOpens {
         /// Keys in the keyring.
         tried: usize,
     },
+    /// Age: none of the keys is among the recipients.
+    #[error("none of {tried} keys is among its recipients{}", claims(claimed))]
+    NotARecipient {
+        /// Keys with identities in the keyring.
+        tried: usize,
+        /// Whose it claims to be.
+        claimed: Vec<KeyId>,
+    },
+    /// Age: it is no such file, was changed, or was sealed for something else.
+    #[error("{0}")]
+    Age(#[from] age::OpenError),
     /// The bound on private operations was reached.
     #[error("the object needs more private-key operations than one object may cost")]
     AttemptsSpent,
+}
+
+fn claims(claimed: &[KeyId]) -> String {
+    let claimed: Vec<_> = claimed.iter().map(KeyId::to_string).collect();
+    match claimed.is_empty() {
+        true => String::new(),
+        false => format!(", which it says are {}", claimed.join(", ")),
+    }
 }
 
 /// The values opened, but the Secret cannot be made of them.

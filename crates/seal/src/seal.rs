@@ -2,9 +2,9 @@
 
 use crate::binding::{BindingError, bind, binding_of};
 use crate::hints::Hints;
+use crate::seal_to::SealTo;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use privyseal_envelope::rsa::SealingKey;
-use privyseal_envelope::{Item, Plaintext, Scope, SealedValue, classic};
+use privyseal_envelope::{Item, Plaintext, Scope, SealedValue};
 use privyseal_manifest::names;
 use privyseal_manifest::sealed_secret::{SealedSecret, SealedSecretSpec, SecretTemplate, TemplateMetadata};
 use privyseal_manifest::{MAX_DATA_BYTES, Secret};
@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 /// How to seal.
 #[derive(Clone, Debug)]
 pub struct Sealing<'a> {
-    /// The key to seal to.
-    pub key: &'a SealingKey,
+    /// Whom to seal to.
+    pub to: SealTo<'a>,
     /// The scope; none means what the Secret's own annotations say.
     pub scope: Option<Scope>,
     /// Whether a Secret without any item is sealed too.
@@ -43,8 +43,8 @@ pub fn seal(secret: &Secret, how: &Sealing<'_>) -> Result<SealedSecret, SealErro
     let mut hints = Hints::default();
     let mut encrypted_data = BTreeMap::new();
     for (item, plaintext) in &secret.data {
-        let value = classic::seal(plaintext.expose(), how.key, &binding)?;
-        hints.note(item.as_str(), &value, how.key.fingerprint().key_id());
+        let value = how.to.seal(plaintext, &binding, item)?;
+        hints.note(item.as_str(), &value, how.to.hint());
         encrypted_data.insert(item.as_str().to_owned(), value.to_base64());
     }
 
@@ -85,7 +85,7 @@ pub fn seal_item(
     sealed: &SealedSecret,
     item: &Item,
     plaintext: &Plaintext,
-    key: &SealingKey,
+    to: SealTo<'_>,
 ) -> Result<(SealedValue, Hints), SealError> {
     let SealedSecret { metadata, .. } = sealed;
     let annotations = metadata.annotations.as_ref();
@@ -93,9 +93,9 @@ pub fn seal_item(
     if plaintext.expose().len() > MAX_DATA_BYTES {
         return Err(SealError::TooLarge { bytes: plaintext.expose().len() });
     }
-    let value = classic::seal(plaintext.expose(), key, &binding)?;
+    let value = to.seal(plaintext, &binding, item)?;
     let mut hints = Hints::read(annotations);
-    hints.note(item.as_str(), &value, key.fingerprint().key_id());
+    hints.note(item.as_str(), &value, to.hint());
     Ok((value, hints))
 }
 

@@ -9,8 +9,8 @@ use privyseal_manifest::Secret;
 use privyseal_manifest::names;
 use privyseal_manifest::sealed_secret::SealedSecret;
 use privyseal_seal::{
-    BindingError, IntoSecretError, ItemFailure, OpenError, SealError, Sealing, Verdict, binding_of, inspect,
-    open, seal,
+    BindingError, IntoSecretError, ItemFailure, OpenError, SealError, SealTo, Sealing, Verdict, binding_of,
+    inspect, open, seal,
 };
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn secret(scope: Scope) -> Secret {
 
 fn sealed(keyring: &Keyring, scope: Scope) -> SealedSecret {
     let key = keyring.entries()[0].certificate().unwrap().sealing_key();
-    seal(&secret(scope), &Sealing { key, scope: None, allow_empty: false }).unwrap()
+    seal(&secret(scope), &Sealing { to: SealTo::Classic(key), scope: None, allow_empty: false }).unwrap()
 }
 
 fn value(opened: &privyseal_seal::Opened, item: &str) -> Vec<u8> {
@@ -77,7 +77,7 @@ fn a_flag_narrows_and_widens_both_places() {
     let key = keyring.entries()[0].certificate().unwrap().sealing_key();
     for from in Scope::ALL {
         for to in Scope::ALL {
-            let how = Sealing { key, scope: Some(to), allow_empty: false };
+            let how = Sealing { to: SealTo::Classic(key), scope: Some(to), allow_empty: false };
             let sealed = seal(&secret(from), &how).unwrap();
             assert_eq!(names::scope_of(sealed.metadata.annotations.as_ref().unwrap()), to);
             let template = sealed.spec.template.as_ref().unwrap().metadata.as_ref().unwrap();
@@ -115,7 +115,7 @@ fn elsewhere_it_does_not_open() {
 fn a_hint_saves_the_wrong_keys_and_a_lying_one_costs_one_attempt() {
     let ring = keyring(&["a", "b", "c"]);
     let oldest = ring.entries()[2].certificate().unwrap().sealing_key();
-    let how = Sealing { key: oldest, scope: None, allow_empty: false };
+    let how = Sealing { to: SealTo::Classic(oldest), scope: None, allow_empty: false };
     let mut sealed = seal(&secret(Scope::Strict), &how).unwrap();
     assert_eq!(open(&sealed, &ring, 10).ok().unwrap().private_operations, 2);
 
@@ -148,7 +148,7 @@ fn attempts_are_bounded() {
 fn what_cannot_be_sealed_says_why() {
     let keyring = keyring(&["k"]);
     let key = keyring.entries()[0].certificate().unwrap().sealing_key();
-    let how = |scope| Sealing { key, scope, allow_empty: false };
+    let how = |scope| Sealing { to: SealTo::Classic(key), scope, allow_empty: false };
     let error = |change: fn(&mut Secret), scope| {
         let mut secret = secret(Scope::Strict);
         change(&mut secret);
@@ -201,7 +201,7 @@ fn inspect_tells_wrong_names_from_wrong_keys() {
     let object = sealed(&ring, Scope::Strict);
 
     let offline = inspect(&object, None, &[]);
-    assert!(offline.items.iter().all(|i| i.claimed == Some(fingerprint.key_id()) && i.verdict.is_none()));
+    assert!(offline.items.iter().all(|i| i.claimed == [fingerprint.key_id()] && i.verdict.is_none()));
     assert!(offline.items.iter().all(|i| i.rsa_bits == Some(2048)));
 
     let verdict = |object: &SealedSecret, ring: &Keyring, names: &[privyseal_seal::Names]| {
@@ -216,7 +216,7 @@ fn inspect_tells_wrong_names_from_wrong_keys() {
     };
     let mut renamed = object.clone();
     renamed.metadata.name = Some("renamed".into());
-    let found = Verdict::OpensUnder { key: fingerprint, binding: strict("db") };
+    let found = Verdict::OpensUnder { key: fingerprint, binding: strict("db"), item: None };
     assert_eq!(verdict(&renamed, &ring, &[]), found, "the template still has the old name");
     renamed.spec.template = None;
     assert_eq!(verdict(&renamed, &ring, &[]), Verdict::DoesNotOpen);

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::commands::doctor::finding::Level;
     use privyseal_envelope::rsa::KeySize;
-    use privyseal_keys::{KeyPair, PublishedKey, PublisherKey};
+    use privyseal_keys::{KeyPair, PublisherKey};
     use privyseal_repo::Config;
 
     fn now() -> Timestamp {
@@ -129,12 +129,7 @@ mod tests {
     fn list(validity: SignedDuration) -> PublishedKeys {
         let pair = KeyPair::generate(KeySize::Rsa2048, "", now(), validity).ok().unwrap();
         let certificate = pair.certificate().clone();
-        PublishedKeys {
-            serial: 7,
-            time: now(),
-            keys: vec![PublishedKey { certificate }],
-            revoked: Vec::new(),
-        }
+        PublishedKeys { serial: 7, time: now(), keys: vec![certificate.into()], revoked: Vec::new() }
     }
 
     fn levels(bytes: &[u8], trust: &Trust, now: Timestamp) -> Vec<(Check, Level)> {

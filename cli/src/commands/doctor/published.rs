@@ -125,7 +125,7 @@ mod tests {
     use jiff::SignedDuration;
     use privyseal_custody::published::{SealingKeyStatus, set_status, to_config_map};
     use privyseal_envelope::rsa::KeySize;
-    use privyseal_keys::{KeyPair, PublishedKey, PublishedKeys, PublisherKey};
+    use privyseal_keys::{KeyPair, PublishedKeys, PublisherKey};
 
     fn now() -> Timestamp {
         "2026-11-24T12:00:00Z".parse().unwrap()
@@ -138,7 +138,7 @@ mod tests {
     fn config_map(publisher: &PublisherKey) -> ConfigMap {
         let year = SignedDuration::from_hours(24 * 365);
         let pair = KeyPair::generate(KeySize::Rsa2048, "", now(), year).ok().unwrap();
-        let keys = vec![PublishedKey { certificate: pair.certificate().clone() }];
+        let keys = vec![pair.public_half()];
         let list = PublishedKeys { serial: 7, time: now(), keys, revoked: Vec::new() };
         let mut config_map = to_config_map("ns", &list.publish(publisher), None);
         set_status(&mut config_map, &status(SealingKeyReason::MadeByLeader));

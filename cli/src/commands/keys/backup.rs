@@ -11,12 +11,13 @@ use crate::key_vault::{KeyVaultOptions, patiently, vault_error};
 use crate::output::{Content, Destination, to_stdout};
 use crate::speech;
 use jiff::Timestamp;
-use privyseal_custody::backup::{Archive, Backup, Contents, KeyState, NotARecipient, Recipient};
+use privyseal_custody::backup::{Archive, Backup, Contents, KeyState};
 use privyseal_custody::custody::Kind;
 use privyseal_custody::key_secret::{self, Look};
 use privyseal_custody::key_secrets::{
     Custodies, CustodyError, PUBLISHER_SECRET, publisher_kept_by, publisher_secret,
 };
+use privyseal_envelope::age::{NotARecipient, Recipient, Recipients};
 use privyseal_manifest::Secret;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-async fn back_up(args: &Args, session: &Session, recipients: &[Recipient]) -> Result<String, CommandError> {
+async fn back_up(args: &Args, session: &Session, recipients: &Recipients) -> Result<String, CommandError> {
     let secrets = NamespaceSecrets::of(session);
     let custodies = args.vault.custodies(Kind::Cluster)?;
     let publisher = secrets.publisher().await?.ok_or_else(|| {
@@ -237,7 +238,7 @@ fn describe(archive: &Archive, trusted_as: &str) -> String {
     text
 }
 
-fn recipients(args: &Args) -> Result<Vec<Recipient>, CommandError> {
+fn recipients(args: &Args) -> Result<Recipients, CommandError> {
     let mut recipients = args.recipient.clone();
     for path in &args.recipients_file {
         let source = Source::from_argument(path);
@@ -256,13 +257,11 @@ fn recipients(args: &Args) -> Result<Vec<Recipient>, CommandError> {
             recipients.push(recipient);
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    recipients.retain(|recipient| seen.insert(recipient.clone()));
     if recipients.is_empty() {
         return Err(CommandError::input("nobody is named who could open the backup")
             .hint("give --recipient age1…; `age-keygen` makes a key and says its recipient"));
     }
-    Ok(recipients)
+    Recipients::new(recipients).map_err(CommandError::input)
 }
 
 fn parse_recipient(text: &str) -> Result<Recipient, NotARecipient> {

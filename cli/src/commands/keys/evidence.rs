@@ -175,7 +175,7 @@ fn known_here(
         } else if let Some(keyring) = keyring {
             let part = only(object, item);
             let with = open(&part, keyring, DEFAULT_ATTEMPTS).ok();
-            let key = with.and_then(|opened| opened.opened_with.into_values().next());
+            let key = with.and_then(|opened| opened.keys().into_iter().next());
             known.extend(key.map(|key| (item.clone(), BTreeSet::from([key.key_id()]))));
         }
     }

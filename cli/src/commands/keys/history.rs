@@ -158,7 +158,7 @@ fn judge(
         let mut part = object.clone();
         part.spec.encrypted_data.retain(|other, _| other == item);
         let opened = keyring.and_then(|keyring| open(&part, keyring, DEFAULT_ATTEMPTS).ok());
-        let opened = opened.and_then(|opened| opened.opened_with.into_values().next());
+        let opened = opened.and_then(|opened| opened.keys().into_iter().next());
         let claimed = SealedValue::from_base64(text).ok().and_then(|value| hints.key_of(item, &value));
         let finding = match (opened.map(|opened| opened.key_id()), claimed) {
             (Some(opened), _) if opened == key => Finding::Opened,

@@ -66,7 +66,7 @@ async fn one(
         let value = new.and_then(|new| SealedValue::from_base64(new).ok());
         let key = value.as_ref().and_then(|value| said.key_of(item, value));
         match (value, key) {
-            (Some(value), Some(key)) if key == newest => hints.note(item, &value, key),
+            (Some(value), Some(key)) if key == newest => hints.note(item, &value, Some(key)),
             (_, key) => return Err(not_the_newest(job, newest, key)),
         }
     }
@@ -79,7 +79,7 @@ fn note(hints: &mut Hints, object: &SealedSecret, opened_with: &OpenedWith) {
     for (item, key) in opened_with {
         let text = object.spec.encrypted_data.get(item);
         if let Some(value) = text.and_then(|text| SealedValue::from_base64(text).ok()) {
-            hints.note(item, &value, *key);
+            hints.note(item, &value, Some(*key));
         }
     }
 }

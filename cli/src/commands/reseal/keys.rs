@@ -7,7 +7,9 @@ use crate::interrupt;
 use crate::progress::Progress;
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::Keyring;
-use privyseal_seal::{DEFAULT_ATTEMPTS, OpenError, ResealError, reseal as reseal_object};
+use privyseal_seal::{
+    Change, DEFAULT_ATTEMPTS, OpenError, ResealError, SealTo, Value, reseal as reseal_object,
+};
 use rayon::prelude::*;
 
 /// One outcome for each job.
@@ -43,7 +45,11 @@ fn one(
 ) -> Result<Outcome, CommandError> {
     let newest = destination.key.fingerprint();
     let wanted = |key: Fingerprint| key != newest && only.is_none_or(|only| key.key_id() == only);
-    let resealed = reseal_object(job.object(), keyring, &destination.key, DEFAULT_ATTEMPTS, wanted)
+    let change = |value: &Value<'_>| match wanted(value.opened_by.key) {
+        true => Change::Seal(SealTo::Classic(&destination.key)),
+        false => Change::Keep,
+    };
+    let resealed = reseal_object(job.object(), keyring, DEFAULT_ATTEMPTS, change)
         .map_err(|error| cannot(job, destination, &error))?;
     Ok(Outcome {
         values: resealed.values.iter().map(|(item, value)| (item.to_string(), value.to_base64())).collect(),

@@ -5,10 +5,10 @@ use crate::harness::{CANARY, CANARY_BASE64};
 use jiff::{SignedDuration, Timestamp};
 use privyseal_envelope::Scope;
 use privyseal_envelope::rsa::KeySize;
-use privyseal_keys::{KeyPair, PublishedKey, PublishedKeys, PublisherKey};
+use privyseal_keys::{KeyPair, PublishedKeys, PublisherKey};
 use privyseal_manifest::emit;
 use privyseal_repo::{Evidence, KeyFile, Subject, Trust};
-use privyseal_seal::{Sealing, seal};
+use privyseal_seal::{SealTo, Sealing, seal};
 use std::fs;
 use std::path::Path;
 
@@ -62,7 +62,7 @@ impl Keys {
     }
 
     fn list(&self, path: &Path, publisher: usize, keys: &[&KeyPair], revoked: &[&KeyPair]) {
-        let keys = keys.iter().map(|pair| PublishedKey { certificate: pair.certificate().clone() }).collect();
+        let keys = keys.iter().map(|pair| pair.public_half()).collect();
         let revoked = revoked.iter().map(|pair| pair.fingerprint()).collect();
         let time = "2026-01-01T00:00:00Z".parse().unwrap();
         let list = PublishedKeys { serial: 3, time, keys, revoked };
@@ -82,7 +82,10 @@ fn sealed(pair: &KeyPair, scope: Scope, namespace: &str, name: &str) -> String {
     let secret =
         privyseal_manifest::read(yaml.as_bytes(), "x").unwrap().remove(0).into_secret().ok().unwrap();
     let key = pair.certificate().sealing_key();
-    emit::to_yaml(&seal(&secret, &Sealing { key, scope: Some(scope), allow_empty: false }).unwrap())
+    emit::to_yaml(
+        &seal(&secret, &Sealing { to: SealTo::Classic(key), scope: Some(scope), allow_empty: false })
+            .unwrap(),
+    )
 }
 
 /// A text with one change, which must be possible.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use privyseal_envelope::rsa::SealingKey;
 use privyseal_envelope::{Item, Plaintext, Scope};
 use privyseal_manifest::{Secret, names};
-use privyseal_seal::Sealing;
+use privyseal_seal::{SealTo, Sealing};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -47,7 +47,7 @@ fn held(keys: &[(&str, i64)], revoked: &[&str]) -> Held {
 }
 
 fn key(held: &Held, index: usize) -> &SealingKey {
-    held.keyring.entries()[index].opening_key().sealing_key()
+    held.keyring.entries()[index].opening_key().unwrap().sealing_key()
 }
 
 /// An object of two items, as JSON.
@@ -58,7 +58,7 @@ fn sealed(key: &SealingKey, scope: Scope) -> Value {
     for item in ["password", "other"] {
         secret.data.insert(Item::parse(item).unwrap(), Plaintext::from(VALUE.as_bytes()));
     }
-    let how = Sealing { key, scope: Some(scope), allow_empty: false };
+    let how = Sealing { to: SealTo::Classic(key), scope: Some(scope), allow_empty: false };
     serde_json::to_value(privyseal_seal::seal(&secret, &how).unwrap()).unwrap()
 }
 

@@ -119,10 +119,9 @@ impl KeySecrets {
             _ => certify(&opening_key)?,
         };
         let secret = self.name_for(certificate.fingerprint());
-        let private = private_key::to_pkcs1_pem(&opening_key).ok()?;
-        let pair = KeyPair::from_pem(certificate.to_pem().as_bytes(), private.as_bytes()).ok()?;
-        let entry = KeyringEntry::from_pair(&secret, pair);
-        let subject = Subject { secret, public: Public::Sealing(certificate.clone()), mark };
+        let pair = KeyPair::new(certificate.clone().into(), pem.expose()).ok()?;
+        let subject = Subject { secret, public: Public::Sealing(pair.public_half()), mark };
+        let entry = KeyringEntry::from_pair(&subject.secret, pair);
         Some(Candidate { subject, certificate, entry, reference })
     }
 }

@@ -112,7 +112,8 @@ impl Loaded {
                     return self.leave_out(subject.secret, &NotAKey::Reference(failure));
                 }
                 // One that is retired is missed by nobody.
-                if let (true, Public::Sealing(certificate)) = (wanted.is_active, subject.public) {
+                if let (true, Public::Sealing(public)) = (wanted.is_active, subject.public) {
+                    let certificate = public.certificate;
                     self.waiting.push(Waiting { secret: subject.secret, certificate, failure });
                 }
                 return;

@@ -7,7 +7,7 @@ use super::{Custodies, CustodyError, in_clear};
 use crate::custody::{Failure, FailureKind, Half, Kind};
 use crate::key_secret::{self, Look, NotAKey};
 use crate::publisher_secret::{self, PUBLISHER_SECRET, Whereabouts};
-use privyseal_keys::{KeyringEntry, PublisherKey, private_key};
+use privyseal_keys::{KeyringEntry, PublisherKey};
 use privyseal_manifest::Secret;
 
 impl Custodies {
@@ -47,7 +47,7 @@ impl Custodies {
         let no_key = |reason: NotAKey| CustodyError::NotAKey { secret: name_of(secret), reason };
         let subject = Look::at(secret).map_err(no_key)?.subject;
         let entry = key_secret::from_secret(secret).map_err(no_key)?;
-        let private = private_key::to_pkcs1_pem(entry.opening_key())?;
+        let private = entry.private_text()?;
         let kept = self.keeping.keep(&subject, private.as_bytes()).await;
         let half = kept.map_err(|failure| CustodyError::Vault { secret: name_of(secret), failure })?;
         let mut secret = secret.clone();

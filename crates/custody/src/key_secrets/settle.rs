@@ -5,7 +5,6 @@ use super::{CustodyError, FIELD_MANAGER, KeySecrets, place};
 use crate::custody::{Half, Kind};
 use crate::key_secret::{self, Look};
 use jiff::Timestamp;
-use privyseal_keys::private_key;
 use privyseal_manifest::{Secret, names};
 
 /// A key whose private half is not where it should be.
@@ -56,7 +55,7 @@ impl KeySecrets {
             NotOpened::Unusable(reason) => CustodyError::NotAKey { secret: name.clone(), reason },
             NotOpened::Waiting(failure) => CustodyError::Vault { secret: name.clone(), failure },
         })?;
-        let private = private_key::to_pkcs1_pem(entry.opening_key())?;
+        let private = entry.private_text()?;
         let kept = self.custodies.keeping.keep(&look.subject, private.as_bytes()).await;
         let half = kept.map_err(|failure| CustodyError::Vault { secret: name, failure })?;
         let place = match &half {

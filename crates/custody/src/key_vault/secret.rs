@@ -66,7 +66,7 @@ impl custody::Custody for InSecrets {
         let private = std::str::from_utf8(private)
             .map_err(|_| Failure::new(FailureKind::Damaged, "the private half is no PEM text"))?;
         let (kind, certificate) = match &subject.public {
-            Public::Sealing(certificate) => ("sealing-key", certificate.to_pem()),
+            Public::Sealing(public) => ("sealing-key", public.to_text()),
             Public::Publisher(_) => ("publisher-key", String::new()),
         };
         // The whole capacity at once: growing would leave a copy behind.

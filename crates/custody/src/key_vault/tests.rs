@@ -34,7 +34,7 @@ fn made(secret: &str) -> Made {
     Made {
         subject: Subject {
             secret: secret.to_owned(),
-            public: Public::Sealing(certificate),
+            public: Public::Sealing(certificate.into()),
             mark: Some(mark),
         },
         private: Zeroizing::new(pem.as_bytes().to_vec()),
@@ -319,7 +319,7 @@ async fn a_secret_says_what_it_is() {
     let value = setup.vault.get_secret(setup.vault.secret_name(), &sealing.id).await.unwrap().value;
     let text = std::str::from_utf8(&value).unwrap();
     assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n"));
-    assert!(privyseal_keys::KeyPair::from_pem(text.as_bytes(), text.as_bytes()).is_ok());
+    assert!(privyseal_keys::KeyPair::from_texts(text.as_bytes(), text.as_bytes()).is_ok());
 
     let name = setup.vault.publisher_name();
     assert_eq!(name.as_str(), "privyseal-sealing-key-publisher");

@@ -157,7 +157,7 @@ pub(super) fn check<'i>(
 ) -> Vec<(&'i str, Told)> {
     let mut told: BTreeMap<(Code, String), (&'i str, usize, Told)> = BTreeMap::new();
     for inspected in items {
-        let of_key = inspected.claimed.and_then(|key| judge(key, expected, now));
+        let of_key = inspected.claimed.iter().filter_map(|key| judge(*key, expected, now));
         let of_size = inspected.rsa_bits.and_then(|bits| judge_size(bits, expected));
         for one in of_key.into_iter().chain(of_size) {
             let entry = told.entry((one.code, one.message.clone()));

@@ -4,7 +4,7 @@ use super::*;
 use crate::{ClusterName, KeyFile, KeySource, Pin, Subject, Trust};
 use jiff::Timestamp;
 use privyseal_envelope::rsa::KeySize;
-use privyseal_keys::{KeyPair, PublishedKey, PublishedKeys, PublisherKey};
+use privyseal_keys::{KeyPair, PublishedKeys, PublisherKey};
 
 fn now() -> Timestamp {
     "2026-11-24T12:00:00Z".parse().unwrap()
@@ -199,12 +199,7 @@ fn a_key_file_is_believed_as_far_as_trust_goes() {
     let publisher = PublisherKey::generate().unwrap();
     let day = jiff::SignedDuration::from_hours(24);
     let pair = KeyPair::generate(KeySize::Rsa2048, "", now(), day).ok().unwrap();
-    let list = PublishedKeys {
-        serial: 4,
-        time: now(),
-        keys: vec![PublishedKey { certificate: pair.certificate().clone() }],
-        revoked: Vec::new(),
-    };
+    let list = PublishedKeys { serial: 4, time: now(), keys: vec![pair.public_half()], revoked: Vec::new() };
     let source = KeySource::Published("prod.keys".to_owned());
     let text = KeyFile(list.publish(&publisher)).to_text();
     let judge = |trust: &Trust, text: &str, now| {

@@ -1,0 +1,448 @@
+//! Sealing and opening: a value as an age file whose payload begins with its binding line.
+
+use super::header::Header;
+use super::{BindingLine, Identity, Kind, OpenError, Recipient, Recipients, VaultStanza};
+use crate::{Binding, Format, Item, KeyId, Plaintext, SealError, SealedValue};
+use age::secrecy::ExposeSecret as _;
+use age_core::format::Stanza;
+use std::io::{Read as _, Write as _};
+use zeroize::Zeroizing;
+
+/// Length in bytes of what each recipient's stanza wraps.
+const FILE_KEY_LEN: usize = age_core::format::FILE_KEY_BYTES;
+
+/// Seals a value to recipients, bound to its object and item. One file key, fresh, for one value.
+///
+/// # Errors
+/// If the cryptographic library has no randomness.
+pub fn seal(
+    plaintext: &[u8],
+    recipients: &Recipients,
+    binding: &Binding,
+    item: &Item,
+) -> Result<SealedValue, SealError> {
+    let line = line(binding, item);
+    let mut payload = Zeroizing::new(Vec::with_capacity(line.len() + plaintext.len()));
+    payload.extend_from_slice(line.as_bytes());
+    payload.extend_from_slice(plaintext);
+    encrypt(&payload, recipients).map(SealedValue::from_bytes)
+}
+
+/// Encrypts bytes that are no sealed value, such as a backup: a binary age file without a binding line.
+///
+/// # Errors
+/// If the cryptographic library has no randomness.
+pub fn encrypt(payload: &[u8], recipients: &Recipients) -> Result<Vec<u8>, SealError> {
+    let wrapping = recipients.wrapping();
+    let recipients = wrapping.iter().map(|recipient| recipient as &dyn age::Recipient);
+    // Recipients were checked to go together, so what is left is the cryptography.
+    let encryptor = age::Encryptor::with_recipients(recipients).map_err(|_| SealError::Crypto)?;
+    let mut file = Vec::new();
+    encryptor
+        .wrap_output(&mut file)
+        .and_then(|mut writer| {
+            writer.write_all(payload)?;
+            writer.finish()
+        })
+        .map_err(|_| SealError::Crypto)?;
+    Ok(file)
+}
+
+/// Decrypts an age file without looking for a binding line, such as a backup.
+///
+/// # Errors
+/// As for [`File::open`], but for the binding.
+pub fn decrypt(file: &[u8], identities: &[Identity]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let file = File::from_bytes(file)?;
+    for identity in identities {
+        if let Some(unwrapped) = file.unwrap(identity)? {
+            return file.decrypt(&unwrapped.file_key);
+        }
+    }
+    Err(OpenError::NoMatch)
+}
+
+/// The key that every stanza of a file wraps. Whoever has it can open that file and no other. No `Debug` or `Display`;
+/// wiped when dropped.
+#[derive(Clone)]
+pub struct FileKey(Zeroizing<[u8; FILE_KEY_LEN]>);
+
+impl FileKey {
+    /// Takes the 16 bytes that a Key Vault unwrapped. Nothing if there are more or fewer.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Zeroizing::new).map(Self)
+    }
+
+    pub(super) fn expose(&self) -> &[u8; FILE_KEY_LEN] {
+        &self.0
+    }
+
+    fn to_age(&self) -> age_core::format::FileKey {
+        age_core::format::FileKey::init_with_mut(|bytes| bytes.copy_from_slice(self.expose()))
+    }
+}
+
+/// An age file whose header is well-formed and within bounds. Nothing is known yet of who wrote it.
+pub struct File<'a> {
+    bytes: &'a [u8],
+    header: Header<'a>,
+}
+
+/// One of the recipients of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecipientStanza {
+    /// The place of its stanza in the header.
+    pub at: usize,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its key, as the hint before the stanza claims; a Key Vault stanza says it itself.
+    pub claimed: Option<KeyId>,
+}
+
+/// A file key, and the stanza that it was in. Whether it is the file's is not known before the file is opened with it.
+pub struct Unwrapped {
+    /// The key.
+    pub file_key: FileKey,
+    /// The place of the stanza in the header.
+    pub at: usize,
+}
+
+/// A file that was opened: header and payload are as they were sealed, and it is bound to what was asked.
+pub struct Opened<'f> {
+    /// The value.
+    pub plaintext: Plaintext,
+    file: &'f File<'f>,
+    file_key: &'f FileKey,
+}
+
+impl<'a> File<'a> {
+    /// Reads the header of a sealed value.
+    ///
+    /// # Errors
+    /// [`OpenError::OtherFormat`], [`OpenError::Header`] or [`OpenError::TooLarge`].
+    pub fn parse(value: &'a SealedValue) -> Result<Self, OpenError> {
+        match value.format() {
+            Format::Age => Self::from_bytes(value.as_bytes()),
+            Format::Classic => Err(OpenError::OtherFormat),
+        }
+    }
+
+    fn from_bytes(bytes: &'a [u8]) -> Result<Self, OpenError> {
+        Ok(Self { bytes, header: Header::parse(bytes)? })
+    }
+
+    /// Its recipients of the kinds that we know, in their order.
+    pub fn recipients(&self) -> impl Iterator<Item = RecipientStanza> {
+        self.header.recipients().map(|(at, kind)| RecipientStanza {
+            at,
+            kind,
+            claimed: match kind {
+                Kind::KeyVault => self.vault_stanza(at).map(|stanza| stanza.key.key_id()),
+                Kind::Hybrid | Kind::X25519 => self.header.hint_of(at),
+            },
+        })
+    }
+
+    /// The stanza of a Key Vault key in that place, if there is one.
+    pub fn vault_stanza(&self, at: usize) -> Option<VaultStanza> {
+        VaultStanza::of(&self.header.stanza(at)?)
+    }
+
+    /// Tries an identity with each stanza of its kind: so many private operations at most.
+    ///
+    /// # Errors
+    /// [`OpenError::Header`] if such a stanza is malformed (C2SP age: it must not be passed over).
+    pub fn unwrap(&self, identity: &Identity) -> Result<Option<Unwrapped>, OpenError> {
+        for (at, kind) in self.header.recipients() {
+            if kind != identity.kind() {
+                continue;
+            }
+            let stanza = self.header.stanza(at).ok_or(OpenError::Header)?;
+            match identity.as_age().unwrap_stanza(&stanza) {
+                None => {}
+                Some(Err(_)) => return Err(OpenError::Header),
+                Some(Ok(key)) => {
+                    let file_key = FileKey(Zeroizing::new(*key.expose_secret()));
+                    return Ok(Some(Unwrapped { file_key, at }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the value for one object and item.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] if the key is not the file's or something was changed, [`OpenError::OtherBinding`] if the
+    /// value was sealed for something else.
+    pub fn open<'f>(
+        &'f self,
+        file_key: &'f FileKey,
+        binding: &Binding,
+        item: &Item,
+    ) -> Result<Opened<'f>, OpenError> {
+        let payload = self.decrypt(file_key)?;
+        // The line that is expected, compared whole: nothing of the payload is believed.
+        match payload.strip_prefix(line(binding, item).as_bytes()) {
+            Some(value) => Ok(Opened { plaintext: Plaintext::from(value), file: self, file_key }),
+            None => Err(OpenError::OtherBinding { sealed_for: BindingLine::read(&payload).map(Box::new) }),
+        }
+    }
+
+    fn decrypt(&self, file_key: &FileKey) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let decryptor = age::Decryptor::new_buffered(self.bytes).map_err(refusal)?;
+        let known = Known(file_key);
+        let mut reader = decryptor.decrypt(std::iter::once(&known as _)).map_err(refusal)?;
+        // As large as it can become: growing would leave copies of the plaintext behind.
+        let mut payload = Zeroizing::new(Vec::with_capacity(self.bytes.len() - self.header.len()));
+        reader.read_to_end(&mut payload).map_err(|_| OpenError::Damaged)?;
+        Ok(payload)
+    }
+}
+
+/// A header that was read here and is refused there was changed; so was one whose MAC is another.
+fn refusal(error: age::DecryptError) -> OpenError {
+    match error {
+        age::DecryptError::InvalidHeader | age::DecryptError::UnknownFormat => OpenError::Header,
+        _ => OpenError::Damaged,
+    }
+}
+
+impl Opened<'_> {
+    /// The same value with other recipients in some places: same file key, same payload, new MAC. All else stays as it
+    /// is, so that the other recipients go on opening it.
+    ///
+    /// A recipient takes the place of one of its own kind only, as the caller sees to by [`File::recipients`].
+    ///
+    /// # Errors
+    /// If the cryptographic library has no randomness.
+    pub fn with_recipients(
+        &self,
+        changed: &[(RecipientStanza, &Recipient)],
+    ) -> Result<SealedValue, SealError> {
+        let wrap = |(place, recipient): &(RecipientStanza, &Recipient)| {
+            let hints = self.file.header.hint_of(place.at).is_some();
+            let (stanzas, _) =
+                recipient.wrap(&self.file_key.to_age(), hints).map_err(|_| SealError::Crypto)?;
+            Ok((place.at, stanzas))
+        };
+        let changed = changed.iter().map(wrap).collect::<Result<Vec<(usize, Vec<Stanza>)>, SealError>>()?;
+        let mut bytes = self.file.header.with(self.file_key, &changed);
+        bytes.extend_from_slice(&self.file.bytes[self.file.header.len()..]);
+        Ok(SealedValue::from_bytes(bytes))
+    }
+}
+
+/// The line that the payload of a value begins with, and its line feed.
+fn line(binding: &Binding, item: &Item) -> String {
+    format!("{}\n", BindingLine { binding: binding.clone(), item: item.clone() })
+}
+
+/// A file key that is known, as age calls it: it fits every stanza, and the MAC tells whether it is the file's.
+struct Known<'a>(&'a FileKey);
+
+impl age::Identity for Known<'_> {
+    fn unwrap_stanza(&self, _: &Stanza) -> Option<Result<age_core::format::FileKey, age::DecryptError>> {
+        Some(Ok(self.0.to_age()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::age::{MAX_HEADER_BYTES, MAX_RECIPIENT_STANZAS};
+    use crate::rsa::{KeySize, OpeningKey};
+    use crate::{Name, Namespace};
+
+    static_assertions::assert_not_impl_any!(FileKey: std::fmt::Debug, std::fmt::Display);
+
+    fn strict(namespace: &str, name: &str) -> Binding {
+        Binding::Strict { namespace: Namespace::parse(namespace).unwrap(), name: Name::parse(name).unwrap() }
+    }
+
+    fn item(text: &str) -> Item {
+        Item::parse(text).unwrap()
+    }
+
+    fn recipients<const N: usize>(keys: [&Identity; N]) -> Recipients {
+        Recipients::new(keys.map(Identity::recipient)).unwrap()
+    }
+
+    fn open(
+        value: &SealedValue,
+        key: &Identity,
+        binding: &Binding,
+        item: &Item,
+    ) -> Result<Plaintext, OpenError> {
+        let file = File::parse(value)?;
+        let unwrapped = file.unwrap(key)?.ok_or(OpenError::NoMatch)?;
+        let opened = file.open(&unwrapped.file_key, binding, item)?;
+        Ok(opened.plaintext)
+    }
+
+    fn both() -> [[Identity; 3]; 2] {
+        [
+            std::array::from_fn(|_| Identity::generate_hybrid().unwrap()),
+            std::array::from_fn(|_| Identity::generate_x25519()),
+        ]
+    }
+
+    #[test]
+    fn each_recipient_opens_and_nobody_else() {
+        for [a, b, stranger] in both() {
+            let binding = strict("team-a", "db");
+            let value = seal(b"hunter2", &recipients([&a, &b]), &binding, &item("password")).unwrap();
+            assert_eq!(value.format(), Format::Age);
+            for key in [&a, &b] {
+                assert_eq!(open(&value, key, &binding, &item("password")).ok().unwrap().expose(), b"hunter2");
+            }
+            assert_eq!(open(&value, &stranger, &binding, &item("password")).err(), Some(OpenError::NoMatch));
+            let said: Vec<_> =
+                File::parse(&value).unwrap().recipients().map(|recipient| recipient.claimed).collect();
+            assert_eq!(said, [&a, &b].map(|key| Some(key.recipient().fingerprint().key_id())));
+
+            let quiet = recipients([&a, &b]).without_hints();
+            let value = seal(b"hunter2", &quiet, &binding, &item("password")).unwrap();
+            assert!(File::parse(&value).unwrap().recipients().all(|recipient| recipient.claimed.is_none()));
+            assert!(open(&value, &b, &binding, &item("password")).is_ok());
+        }
+    }
+
+    /// The item included, which the classic format does not bind.
+    #[test]
+    fn it_opens_for_its_own_object_and_item_only() {
+        let [[key, ..], _] = both();
+        let wide = |namespace| Binding::NamespaceWide { namespace: Namespace::parse(namespace).unwrap() };
+        let bindings = [
+            strict("team-a", "db"),
+            strict("team-a", "other"),
+            strict("team-b", "db"),
+            wide("team-a"),
+            wide("team-b"),
+            Binding::ClusterWide,
+        ];
+        for sealed in &bindings {
+            let value = seal(b"v", &recipients([&key]), sealed, &item("a")).unwrap();
+            for opened in &bindings {
+                for name in ["a", "b"] {
+                    let outcome = open(&value, &key, opened, &item(name));
+                    if (opened, name) == (sealed, "a") {
+                        assert!(outcome.is_ok());
+                    } else {
+                        let line = BindingLine { binding: sealed.clone(), item: item("a") };
+                        let sealed_for = Some(Box::new(line));
+                        assert_eq!(outcome.err(), Some(OpenError::OtherBinding { sealed_for }));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_sealed_by_us_is_not_told() {
+        let [[key, ..], _] = both();
+        let secret = "hunter2 \u{1b}[31m";
+        for payload in [format!("{secret}\nrest"), secret.to_owned(), String::new()] {
+            let file = encrypt(payload.as_bytes(), &recipients([&key])).unwrap();
+            let error =
+                open(&SealedValue::from_bytes(file), &key, &Binding::ClusterWide, &item("a")).err().unwrap();
+            assert_eq!(error, OpenError::OtherBinding { sealed_for: None });
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_is_noticed() {
+        for [key, other, _] in both() {
+            let value =
+                seal(b"hunter2", &recipients([&key, &other]), &Binding::ClusterWide, &item("a")).unwrap();
+            for at in 0..value.as_bytes().len() {
+                // With a hybrid recipient there are some thousand bytes that are all of one kind.
+                if key.kind() == Kind::Hybrid && at % 7 != 0 {
+                    continue;
+                }
+                let mut bytes = value.as_bytes().to_vec();
+                bytes[at] ^= 1;
+                let changed = SealedValue::from_bytes(bytes);
+                assert!(open(&changed, &key, &Binding::ClusterWide, &item("a")).is_err(), "byte {at}");
+            }
+            for len in 0..value.as_bytes().len() {
+                let cut = SealedValue::from_bytes(value.as_bytes()[..len].to_vec());
+                assert!(open(&cut, &key, &Binding::ClusterWide, &item("a")).is_err(), "{len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_key_from_elsewhere_opens_as_well_and_a_wrong_one_does_not() {
+        let vault = OpeningKey::generate(KeySize::Rsa2048).unwrap();
+        let recipients = Recipients::new([Recipient::KeyVault(vault.sealing_key().clone())]).unwrap();
+        let value = seal(b"hunter2", &recipients, &Binding::ClusterWide, &item("a")).unwrap();
+        let file = File::parse(&value).unwrap();
+        let [only]: [_; 1] = file.recipients().collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!((only.kind, only.claimed), (Kind::KeyVault, Some(vault.fingerprint().key_id())));
+        let stanza = file.vault_stanza(only.at).unwrap();
+        assert_eq!(stanza.key, vault.fingerprint());
+        let unwrapped = vault.decrypt(&stanza.wrapped, b"").unwrap();
+        let key = FileKey::from_bytes(&unwrapped).unwrap();
+        assert_eq!(
+            file.open(&key, &Binding::ClusterWide, &item("a")).ok().unwrap().plaintext.expose(),
+            b"hunter2"
+        );
+        let wrong = FileKey::from_bytes(&[7; 16]).unwrap();
+        assert_eq!(file.open(&wrong, &Binding::ClusterWide, &item("a")).err(), Some(OpenError::Damaged));
+        assert!(FileKey::from_bytes(&[7; 32]).is_none());
+    }
+
+    #[test]
+    fn one_recipient_takes_anothers_place_and_the_rest_goes_on_opening() {
+        for [old, other, new] in both() {
+            for hints in [true, false] {
+                let to = recipients([&old, &other]);
+                let to = if hints { to } else { to.without_hints() };
+                let value = seal(b"hunter2", &to, &Binding::ClusterWide, &item("a")).unwrap();
+                let file = File::parse(&value).unwrap();
+                let unwrapped = file.unwrap(&old).unwrap().unwrap();
+                let opened = file.open(&unwrapped.file_key, &Binding::ClusterWide, &item("a")).ok().unwrap();
+                let place = file.recipients().find(|place| place.at == unwrapped.at).unwrap();
+                let recipient = new.recipient();
+                let moved = opened.with_recipients(&[(place, &recipient)]).unwrap();
+
+                let opens = |key| {
+                    open(&moved, key, &Binding::ClusterWide, &item("a")).map(|value| value.expose().to_vec())
+                };
+                assert_eq!(opens(&new), Ok(b"hunter2".to_vec()));
+                assert_eq!(opens(&other), Ok(b"hunter2".to_vec()));
+                assert_eq!(opens(&old), Err(OpenError::NoMatch));
+                let claimed: Vec<_> = File::parse(&moved).unwrap().recipients().map(|r| r.claimed).collect();
+                let expected =
+                    [&new, &other].map(|key| hints.then(|| key.recipient().fingerprint().key_id()));
+                assert_eq!(claimed, expected);
+                // Stock age reads it too.
+                let decryptor = age::Decryptor::new_buffered(moved.as_bytes()).unwrap();
+                assert!(decryptor.decrypt(std::iter::once(new.as_age())).is_ok());
+                // Changing nothing gives the same bytes: the MAC is the one that age computes.
+                assert_eq!(opened.with_recipients(&[]).unwrap(), value);
+            }
+        }
+    }
+
+    #[test]
+    fn headers_are_bounded() {
+        let [_, [key, ..]] = both();
+        let value = seal(b"v", &recipients([&key]), &Binding::ClusterWide, &item("a")).unwrap();
+        let text = value.as_bytes();
+        let start = b"age-encryption.org/v1\n".len();
+        let with = |more: &str| {
+            let bytes = [&text[..start], more.as_bytes(), &text[start..]].concat();
+            File::parse(&SealedValue::from_bytes(bytes)).err()
+        };
+        assert_eq!(with(""), None);
+        assert_eq!(with("-> other\n\n"), None);
+        assert_eq!(with(&"-> X25519 AAAA\n\n".repeat(MAX_RECIPIENT_STANZAS)), Some(OpenError::TooLarge));
+        assert_eq!(with(&"-> other\n\n".repeat(100)), Some(OpenError::TooLarge));
+        assert_eq!(with(&format!("-> {}\n\n", "x".repeat(MAX_HEADER_BYTES))), Some(OpenError::TooLarge));
+        assert_eq!(with("-> other\n"), Some(OpenError::Header), "no body");
+        assert_eq!(with("->other\n\n"), Some(OpenError::Header));
+    }
+}
