@@ -1,10 +1,12 @@
 //! What docs/break-glass.md tells to do without us, done as it stands there: the tests take the commands out of the page,
 //! and give them age, coreutils and sed, kubectl where they ask for it, and nothing else.
 
-use super::peers::{GoAge, Peer, generate};
+use super::peers::{GoAge, Ours, Peer, generate};
 use privyseal_envelope::age::{self, Identity, Kind, Recipients};
 use privyseal_envelope::{Binding, Item, Name, Namespace};
-use privyseal_tests::{ControlPlane, tools};
+use privyseal_tests::eventually::{PATIENCE, eventually};
+use privyseal_tests::sealing::privyseal_command;
+use privyseal_tests::{ControlPlane, Controller, ControllerOptions, Release, ReleaseOptions, tools};
 use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -73,6 +75,8 @@ impl Desk {
         output.stdout
     }
 }
+
+const LABEL: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 
 /// The item and the object that the page opens.
 const ITEM: &str = "password";
@@ -249,7 +253,7 @@ fn the_identities_of_a_cluster_open_values() {
             "metadata": {
                 "name": name,
                 "namespace": "privyseal",
-                "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": state},
+                "labels": {LABEL: state},
             },
             "type": "kubernetes.io/tls",
             "stringData": {"tls.crt": &certificate, "tls.key": key},
@@ -260,20 +264,88 @@ fn the_identities_of_a_cluster_open_values() {
     let [fetch] = &commands("Identities from a cluster")[..] else { panic!("one block") };
     desk.does(fetch);
     let fetched = std::fs::read_to_string(desk.file("identity.txt")).unwrap();
-    let mut lines: Vec<_> = fetched.lines().collect();
-    lines.sort_unstable();
-    let mut expected = [&kinds[0], &kinds[1], &old].map(String::as_str);
-    expected.sort_unstable();
-    assert_eq!(lines, expected);
+    let expected = [&kinds[0], &kinds[1], &old].map(String::as_str);
+    assert_eq!(sorted(fetched.lines()), sorted(expected.into_iter()));
     assert_eq!(desk.file("identity.txt").metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(desk.file("keys.yaml").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    opens_with_each(&desk, expected.into_iter());
+}
 
+/// Two keys of a real controller's cluster, one of them retired, out of a real backup.
+#[tokio::test]
+async fn the_identities_of_a_backup_open_values() {
+    let control_plane = ControlPlane::shared();
+    let release = Release::install(&control_plane, ReleaseOptions::default()).await;
+    let namespace = release.namespace();
+    let mut old: Value = serde_json::from_slice(&done(privyseal_command().args([
+        "keys",
+        "generate",
+        "--size",
+        "2048",
+        "--namespace",
+        namespace,
+        "--output",
+        "json",
+    ])))
+    .unwrap();
+    old["metadata"] = json!({"name": "old", "namespace": namespace, "labels": {LABEL: "retired"}});
+    control_plane.kubectl_ok(&["create", "--filename", "-"], &old.to_string());
+    let controller = Controller::start(&release, ControllerOptions::default()).await;
+    let selector = format!("{LABEL}=active");
+    let get = ["--namespace", namespace, "get", "secrets", "--selector", &selector, "--output", "json"];
+    let new = eventually(PATIENCE, async || {
+        let list: Value = serde_json::from_str(&control_plane.kubectl_ok(&get, "")).unwrap();
+        list["items"].get(0).cloned().ok_or("no key")
+    })
+    .await;
+
+    let desk = Desk::new();
+    std::fs::remove_file(desk.file("identity.txt")).unwrap();
+    let escrow = GoAge::new().keygen(Kind::X25519);
+    desk.write("escrow.txt", &escrow);
+    let mut command = privyseal_command();
+    command.current_dir(desk.folder.path()).env("PRIVYSEAL_TRUST", desk.file("trust.yaml"));
+    command.args(["keys", "backup", "--for", "prod", "--out-file", "prod.backup", "--context", "it"]);
+    command.args(["--controller-namespace", namespace, "--kubeconfig"]);
+    command.arg(control_plane.admin_kubeconfig_with_token().await);
+    done(command.args(["--recipient", &Ours.recipient(&escrow).unwrap()]));
+    drop(controller);
+
+    let [open] = &commands("Identities from a backup")[..] else { panic!("one block") };
+    desk.does(open);
+    let fetched = std::fs::read_to_string(desk.file("identity.txt")).unwrap();
+    let identities = |key: &Value| {
+        let text = String::from_utf8(decode(&key["data"]["tls.key"])).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with("AGE-SECRET-KEY-"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = [identities(&new), identities(&old)].concat();
+    assert_eq!(expected.len(), 4, "a hybrid and a classical one of each key");
+    assert_eq!(sorted(fetched.lines()), sorted(expected.iter().map(String::as_str)));
+    assert_eq!(desk.file("identity.txt").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    opens_with_each(&desk, expected.iter().map(String::as_str));
+}
+
+/// What opens one value that is sealed to each of these alone.
+fn opens_with_each<'a>(desk: &Desk, identities: impl Iterator<Item = &'a str>) {
     let [line] = &commands("One value")[..] else { panic!("one line") };
-    for key in expected {
-        let value = seal(b"correct horse", ITEM, &[&key.parse().unwrap()]);
+    for identity in identities {
+        let value = seal(b"correct horse", ITEM, &[&identity.parse().unwrap()]);
         desk.write("db.yaml", &yaml(&json!({ITEM: value}), 0, &str::to_owned));
         assert_eq!(desk.does(line), b"correct horse");
     }
+}
+
+fn sorted<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn done(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 fn decode(text: &Value) -> Vec<u8> {
