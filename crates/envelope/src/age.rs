@@ -22,8 +22,8 @@ mod recipient;
 mod vault;
 
 pub use binding_line::BindingLine;
-pub use error::{NotARecipient, NotAnIdentity, OpenError, RecipientsError};
-pub use file::{File, FileKey, Opened, RecipientStanza, Unwrapped, decrypt, encrypt, seal};
+pub use error::{NotARecipient, NotAnIdentity, OpenError, RecipientsError, RewrapError};
+pub use file::{File, FileKey, Opened, RecipientStanza, Rewrap, Unwrapped, decrypt, encrypt, seal};
 pub use header::{MAX_HEADER_BYTES, MAX_RECIPIENT_STANZAS};
 pub use identity::{Identity, identities};
 pub use recipient::{Kind, Recipient, Recipients};

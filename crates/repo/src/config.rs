@@ -6,14 +6,18 @@
 //!   prod-eu:
 //!     keys: .privyseal/prod-eu.keys    # the published list, committed; or `certificate: prod-eu.pem`
 //!     context: admin@prod-eu           # for commands that ask the cluster itself
+//! recipients:
+//!   break-glass:
+//!     age: age1pq1…                    # or `publicKey: vault.pem`, of a Key Vault key
 //! rules:                               # the first that matches decides
 //!   - path: clusters/prod-eu/**
-//!     for: [prod-eu]
+//!     for: [prod-eu, break-glass]      # several can open only what is sealed in format age
 //! ```
 
 use crate::document::{self, DocumentError};
 use globset::{GlobBuilder, GlobMatcher};
-use privyseal_envelope::{Name, Namespace, Scope};
+use privyseal_envelope::age::Recipient;
+use privyseal_envelope::{Format, Name, Namespace, Scope};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
@@ -29,6 +33,7 @@ use lint::LintText;
 #[derive(Clone, Debug)]
 pub struct Config {
     clusters: BTreeMap<ClusterName, Cluster>,
+    recipients: BTreeMap<RecipientName, RecipientSource>,
     rules: Vec<Rule>,
     lint_ignores: Vec<LintIgnore>,
 }
@@ -36,6 +41,19 @@ pub struct Config {
 /// The name that a repository and a trust file give to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(String);
+
+/// The name that a repository and a trust file give to a recipient that is no cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecipientName(String);
+
+/// A recipient that is no cluster: somebody's backup key, or a key of a Key Vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecipientSource {
+    /// The recipient itself.
+    Age(Recipient),
+    /// A file with the public half of a Key Vault key, PEM. The path is relative to the configuration.
+    PublicKey(String),
+}
 
 /// One cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +84,12 @@ pub struct Rule {
     pub number: usize,
     /// The pattern as it is written.
     pub pattern: String,
-    /// Whom to seal for.
-    pub cluster: ClusterName,
-    /// The format, if the rule says one.
-    pub format: Option<RuleFormat>,
+    /// The clusters to seal for.
+    pub clusters: Vec<ClusterName>,
+    /// The other recipients to seal for. Together with the clusters there is at least one.
+    pub recipients: Vec<RecipientName>,
+    /// The format, if the rule says one. It is not `classic` where there is more than one cluster.
+    pub format: Option<Format>,
     /// The scope of Secrets that name none.
     pub scope: Option<Scope>,
     matcher: GlobMatcher,
@@ -78,7 +98,7 @@ pub struct Rule {
 impl Config {
     /// Reads the text of a `.privyseal.yaml`.
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
-        let ConfigText { version: _, clusters, rules, lint } = document::read(text)?;
+        let ConfigText { version: _, clusters, recipients, rules, lint } = document::read(text)?;
         let clusters = clusters
             .into_iter()
             .map(|(name, cluster)| {
@@ -94,13 +114,33 @@ impl Config {
                 }
             })
             .collect::<Result<BTreeMap<_, _>, DocumentError>>()?;
+        let recipients = recipients
+            .into_iter()
+            .map(|(name, recipient)| {
+                let error = |at, problem| Err(DocumentError::new(at, format!("recipients.{name}{problem}")));
+                if clusters.contains_key(name.as_str()) {
+                    return error(recipient.referenced, ": a cluster has that name".to_owned());
+                }
+                let parsed = match RecipientName::parse(&name) {
+                    Ok(parsed) => parsed,
+                    Err(problem) => return error(recipient.referenced, format!(": {problem}")),
+                };
+                let at = recipient.referenced;
+                match recipient.value.parse() {
+                    Ok(source) => Ok((parsed, source)),
+                    Err((within, problem)) if within == Location::UNKNOWN => error(at, problem),
+                    Err((within, problem)) => error(within, problem),
+                }
+            })
+            .collect::<Result<BTreeMap<_, _>, DocumentError>>()?;
+        let names = Names { clusters: &clusters, recipients: &recipients };
         let rules = rules
             .into_iter()
             .enumerate()
-            .map(|(index, rule)| rule.parse(index + 1, &clusters))
+            .map(|(index, rule)| rule.parse(index + 1, names))
             .collect::<Result<_, _>>()?;
         let lint_ignores = lint.parse()?;
-        Ok(Self { clusters, rules, lint_ignores })
+        Ok(Self { clusters, recipients, rules, lint_ignores })
     }
 
     /// A cluster by its name.
@@ -111,6 +151,16 @@ impl Config {
     /// All clusters, by name.
     pub fn clusters(&self) -> impl Iterator<Item = (&ClusterName, &Cluster)> {
         self.clusters.iter()
+    }
+
+    /// A recipient by its name.
+    pub fn recipient(&self, name: &str) -> Option<(&RecipientName, &RecipientSource)> {
+        self.recipients.get_key_value(name)
+    }
+
+    /// All recipients, by name.
+    pub fn recipients(&self) -> impl Iterator<Item = (&RecipientName, &RecipientSource)> {
+        self.recipients.iter()
     }
 
     /// The first rule that matches a path: relative to the configuration, its parts separated by `/`.
@@ -131,31 +181,49 @@ impl Config {
     }
 }
 
-impl ClusterName {
-    /// At most 63 of A-Z, a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        match text.len() <= 63
-            && text.bytes().all(allowed)
-            && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        {
-            true => Ok(Self(text.to_owned())),
-            false => Err(
-                "not the name of a cluster: at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', beginning with a letter or digit",
-            ),
-        }
-    }
+macro_rules! configured_name {
+    ($name:ident, $what:literal) => {
+        impl $name {
+            /// At most 63 of A-Z, a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit.
+            pub fn parse(text: &str) -> Result<Self, &'static str> {
+                match is_name(text) {
+                    true => Ok(Self(text.to_owned())),
+                    false => Err(concat!(
+                        "not the name of a ",
+                        $what,
+                        ": at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', beginning with a letter or digit"
+                    )),
+                }
+            }
 
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
 }
 
-impl fmt::Display for ClusterName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+configured_name!(ClusterName, "cluster");
+configured_name!(RecipientName, "recipient");
+
+fn is_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    text.len() <= 63
+        && text.bytes().all(allowed)
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
 }
 
 /// Which clusters there are, and which paths are sealed for which.
@@ -171,6 +239,11 @@ struct ConfigText {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, ClusterText>")]
     clusters: BTreeMap<String, Spanned<ClusterText>>,
+    /// Recipients that are no clusters, by name: a key in a safe that opens in an emergency, or a key of a Key Vault. The
+    /// trust file pins each under the same name.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, RecipientText>")]
+    recipients: BTreeMap<String, Spanned<RecipientText>>,
     /// What holds for which paths. The first rule that matches decides.
     #[serde(default)]
     rules: Vec<RuleText>,
@@ -200,6 +273,18 @@ struct ClusterText {
     controller_name: Option<Spanned<String>>,
 }
 
+/// One recipient. Only values of format age can be sealed to it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RecipientText {
+    /// An age recipient: `age1pq1…`, or `age1…` where there is no post-quantum one.
+    #[schemars(with = "Option<String>")]
+    age: Option<Spanned<String>>,
+    /// The file with the public half of a Key Vault key, PEM, relative to this file. The key itself never leaves the vault.
+    #[schemars(with = "Option<String>")]
+    public_key: Option<Spanned<String>>,
+}
+
 /// What holds for the paths that a pattern matches.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -207,22 +292,34 @@ struct RuleText {
     /// A pattern over paths relative to this file, as in .gitignore: `*` stays within a folder, `**` does not.
     #[schemars(with = "String")]
     path: Spanned<String>,
-    /// The cluster to seal for, by its name.
+    /// The clusters and recipients to seal for, by their names. More than one cluster, and any recipient, takes the
+    /// format age.
     #[serde(rename = "for")]
-    #[schemars(with = "Vec<String>", length(min = 1, max = 1))]
-    clusters: Spanned<Vec<String>>,
-    /// The format of new values.
-    format: Option<RuleFormat>,
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    destinations: Spanned<Vec<String>>,
+    /// The format of new values. Without it: classic for one cluster, else age.
+    format: Option<FormatText>,
     /// The scope of Secrets whose annotations name none.
     scope: Option<ScopeText>,
 }
 
 /// Formats that a rule can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum RuleFormat {
+enum FormatText {
     /// RSA and AES, which every controller opens.
     Classic,
+    /// age: several clusters and recipients, post-quantum, the item's name bound.
+    Age,
+}
+
+impl From<FormatText> for Format {
+    fn from(text: FormatText) -> Self {
+        match text {
+            FormatText::Classic => Self::Classic,
+            FormatText::Age => Self::Age,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -273,6 +370,27 @@ impl ClusterText {
     }
 }
 
+impl RecipientText {
+    fn parse(self) -> Result<RecipientSource, (Location, String)> {
+        match (self.age, self.public_key) {
+            (Some(_), Some(public_key)) => {
+                Err((public_key.referenced, ": give `age` or `publicKey`, not both".to_owned()))
+            }
+            (Some(age), None) => {
+                let parsed = age.value.parse();
+                parsed.map(RecipientSource::Age).map_err(|error| (age.referenced, format!(".age: {error}")))
+            }
+            (None, Some(path)) => match inner_path(&path.value) {
+                Ok(inner) => Ok(RecipientSource::PublicKey(inner)),
+                Err(problem) => Err((path.referenced, format!(".publicKey: {problem}"))),
+            },
+            (None, None) => {
+                Err((Location::UNKNOWN, ": give `age` or `publicKey`: nothing says who it is".to_owned()))
+            }
+        }
+    }
+}
+
 /// Parses a field where it stands.
 fn field<T, E: fmt::Display>(
     name: &str,
@@ -303,36 +421,60 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
     glob.map(|glob| glob.compile_matcher()).map_err(|reason| reason.kind().to_string())
 }
 
+/// What rules can name.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    clusters: &'a BTreeMap<ClusterName, Cluster>,
+    recipients: &'a BTreeMap<RecipientName, RecipientSource>,
+}
+
 impl RuleText {
-    fn parse(self, number: usize, clusters: &BTreeMap<ClusterName, Cluster>) -> Result<Rule, DocumentError> {
-        let Self { path, clusters: named, format, scope } = self;
+    fn parse(self, number: usize, names: Names<'_>) -> Result<Rule, DocumentError> {
+        let Self { path, destinations, format, scope } = self;
         let error =
             |at: Location, what: String| Err(DocumentError::new(at, format!("rules[{}]{what}", number - 1)));
         let matcher = match matcher(&path.value) {
             Ok(matcher) => matcher,
             Err(problem) => return error(path.referenced, format!(".path: {problem}")),
         };
-        let cluster = match named.value.as_slice() {
-            [] => return error(named.referenced, ".for: name the cluster to seal for".to_owned()),
-            [only] => clusters.keys().find(|name| name.0 == *only).cloned().ok_or(only),
-            [..] => {
-                let what = ".for: a classic value opens in one cluster only: make a file and a rule for each";
-                return error(named.referenced, what.to_owned());
+        let at = destinations.referenced;
+        let (mut clusters, mut recipients) = (Vec::new(), Vec::new());
+        for (index, name) in destinations.value.iter().enumerate() {
+            if destinations.value[..index].contains(name) {
+                return error(at, format!(".for: {name} is there twice"));
             }
-        };
-        match cluster {
-            Ok(cluster) => Ok(Rule {
-                number,
-                pattern: path.value,
-                cluster,
-                format,
-                scope: scope.map(Scope::from),
-                matcher,
-            }),
-            Err(unknown) => {
-                error(named.referenced, format!(".for: there is no cluster {unknown} under `clusters`"))
+            let cluster = names.clusters.get_key_value(name.as_str());
+            let recipient = names.recipients.get_key_value(name.as_str());
+            match (cluster, recipient) {
+                (Some((cluster, _)), _) => clusters.push(cluster.clone()),
+                (None, Some((recipient, _))) => recipients.push(recipient.clone()),
+                (None, None) => {
+                    let what = format!(".for: there is no {name} under `clusters` or `recipients`");
+                    return error(at, what);
+                }
             }
         }
+        let format = format.map(Format::from);
+        if clusters.is_empty() && recipients.is_empty() {
+            return error(at, ".for: name a cluster or recipient to seal for".to_owned());
+        }
+        if format == Some(Format::Classic) && (clusters.len() > 1 || !recipients.is_empty()) {
+            let what = ".format: a classic value opens in one cluster only, and for nobody else: say age, or make a file \
+                        and a rule for each cluster";
+            return error(at, what.to_owned());
+        }
+        let scope = scope.map(Scope::from);
+        Ok(Rule { number, pattern: path.value, clusters, recipients, format, scope, matcher })
+    }
+}
+
+impl Rule {
+    /// The format of new values: what the rule says, or what those can open whom it names.
+    pub fn format(&self) -> Format {
+        self.format.unwrap_or(match (self.clusters.len(), self.recipients.is_empty()) {
+            (1, true) => Format::Classic,
+            _ => Format::Age,
+        })
     }
 }
 

@@ -22,7 +22,7 @@ pub mod lint;
 pub mod report;
 mod trust;
 
-pub use config::{Cluster, ClusterName, Config, KeySource, LintIgnore, Rule, RuleFormat};
+pub use config::{Cluster, ClusterName, Config, KeySource, LintIgnore, RecipientName, RecipientSource, Rule};
 pub use document::DocumentError;
 pub use key_file::{KeyFile, KeyFileError};
 pub use trust::{Evidence, Judgement, Pin, Subject, Trust};

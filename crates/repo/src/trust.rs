@@ -8,6 +8,9 @@
 //!     serial: 17                    # of the newest list seen
 //!   old:
 //!     certificate: SHA256:…         # where no list is published
+//! recipients:
+//!   break-glass:                    # of the configuration
+//!     recipient: SHA256:…           # of the age recipient, or of the public half of a Key Vault key
 //! contexts:
 //!   admin@prod-eu:                  # of the kubeconfig, for --context
 //!     publisher: SHA256:…
@@ -35,6 +38,8 @@ pub enum Subject {
     Cluster(String),
     /// A context of the kubeconfig.
     Context(String),
+    /// A recipient that is no cluster, by the name that the configuration gives it.
+    Recipient(String),
 }
 
 /// What the keys of a cluster must be.
@@ -50,6 +55,11 @@ pub enum Pin {
     /// This one.
     Certificate {
         /// Of the sealing key.
+        fingerprint: Fingerprint,
+    },
+    /// This recipient.
+    Recipient {
+        /// Of the recipient.
         fingerprint: Fingerprint,
     },
 }
@@ -83,10 +93,20 @@ pub enum Judgement {
 impl Trust {
     /// Reads the text of a trust file.
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
-        let TrustText { version: _, clusters, contexts } = document::read(text)?;
+        let TrustText { version: _, clusters, recipients, contexts } = document::read(text)?;
         let clusters = clusters.into_iter().map(|(name, pin)| (Subject::Cluster(name), pin));
         let contexts = contexts.into_iter().map(|(name, pin)| (Subject::Context(name), pin));
-        let pins = clusters.chain(contexts).map(|(subject, text)| match text.parse() {
+        let recipients = recipients.into_iter().map(|(name, pin)| (Subject::Recipient(name), pin));
+        let pins = clusters.chain(recipients).chain(contexts).map(|(subject, text)| match text.parse() {
+            Ok(Pin::Recipient { .. }) if !matches!(subject, Subject::Recipient(_)) => Err(DocumentError {
+                at: None,
+                problem: format!("{subject}: `recipient` is for `recipients`"),
+            }),
+            Ok(Pin::Publisher { .. } | Pin::Certificate { .. })
+                if matches!(subject, Subject::Recipient(_)) =>
+            {
+                Err(DocumentError { at: None, problem: format!("{subject}: give `recipient`") })
+            }
             Ok(pin) => Ok((subject, pin)),
             Err(problem) => Err(DocumentError { at: None, problem: format!("{subject}: {problem}") }),
         });
@@ -100,6 +120,7 @@ impl Trust {
             let (map, name) = match subject {
                 Subject::Cluster(name) => (&mut text.clusters, name),
                 Subject::Context(name) => (&mut text.contexts, name),
+                Subject::Recipient(name) => (&mut text.recipients, name),
             };
             map.insert(name.clone(), PinText::from(*pin));
         }
@@ -118,6 +139,11 @@ impl Trust {
                 false => Judgement::Trusted { newer: serial > newest },
             },
             (Pin::Certificate { fingerprint: wanted }, Pin::Certificate { fingerprint })
+                if wanted == fingerprint =>
+            {
+                Judgement::Trusted { newer: false }
+            }
+            (Pin::Recipient { fingerprint: wanted }, Pin::Recipient { fingerprint })
                 if wanted == fingerprint =>
             {
                 Judgement::Trusted { newer: false }
@@ -159,7 +185,9 @@ impl Pin {
     /// The fingerprint that a person compares.
     pub fn fingerprint(&self) -> Fingerprint {
         match *self {
-            Self::Publisher { fingerprint, .. } | Self::Certificate { fingerprint } => fingerprint,
+            Self::Publisher { fingerprint, .. }
+            | Self::Certificate { fingerprint }
+            | Self::Recipient { fingerprint } => fingerprint,
         }
     }
 }
@@ -169,6 +197,7 @@ impl fmt::Display for Pin {
         match self {
             Self::Publisher { fingerprint, .. } => write!(f, "publisher {fingerprint}"),
             Self::Certificate { fingerprint } => write!(f, "certificate {fingerprint}"),
+            Self::Recipient { fingerprint } => write!(f, "recipient {fingerprint}"),
         }
     }
 }
@@ -179,6 +208,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Cluster(name) => write!(f, "clusters.{name}"),
             Self::Context(name) => write!(f, "contexts.{name}"),
+            Self::Recipient(name) => write!(f, "recipients.{name}"),
         }
     }
 }
@@ -190,10 +220,12 @@ struct TrustText {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     clusters: BTreeMap<String, PinText>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    recipients: BTreeMap<String, PinText>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     contexts: BTreeMap<String, PinText>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PinText {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,6 +234,8 @@ struct PinText {
     serial: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recipient: Option<String>,
 }
 
 impl PinText {
@@ -209,12 +243,13 @@ impl PinText {
         let read = |text: &str| {
             text.parse::<Fingerprint>().map_err(|_| "not a fingerprint: SHA256: and 43 characters of base64")
         };
-        match (&self.publisher, &self.certificate, self.serial) {
-            (Some(publisher), None, serial) => {
+        match (&self.publisher, &self.certificate, &self.recipient, self.serial) {
+            (Some(publisher), None, None, serial) => {
                 Ok(Pin::Publisher { fingerprint: read(publisher)?, serial: serial.unwrap_or(0) })
             }
-            (None, Some(certificate), None) => Ok(Pin::Certificate { fingerprint: read(certificate)? }),
-            _ => Err("give `publisher`, with or without `serial`, or `certificate`"),
+            (None, Some(certificate), None, None) => Ok(Pin::Certificate { fingerprint: read(certificate)? }),
+            (None, None, Some(recipient), None) => Ok(Pin::Recipient { fingerprint: read(recipient)? }),
+            _ => Err("give `publisher`, with or without `serial`, or `certificate`, or `recipient`"),
         }
     }
 }
@@ -223,10 +258,13 @@ impl From<Pin> for PinText {
     fn from(pin: Pin) -> Self {
         match pin {
             Pin::Publisher { fingerprint, serial } => {
-                Self { publisher: Some(fingerprint.to_string()), serial: Some(serial), certificate: None }
+                Self { publisher: Some(fingerprint.to_string()), serial: Some(serial), ..Self::default() }
             }
             Pin::Certificate { fingerprint } => {
-                Self { publisher: None, serial: None, certificate: Some(fingerprint.to_string()) }
+                Self { certificate: Some(fingerprint.to_string()), ..Self::default() }
+            }
+            Pin::Recipient { fingerprint } => {
+                Self { recipient: Some(fingerprint.to_string()), ..Self::default() }
             }
         }
     }
@@ -244,6 +282,10 @@ mod tests {
         Pin::Certificate { fingerprint: Fingerprint::of(key.as_bytes()) }
     }
 
+    fn recipient(key: &str) -> Pin {
+        Pin::Recipient { fingerprint: Fingerprint::of(key.as_bytes()) }
+    }
+
     fn cluster(name: &str) -> Subject {
         Subject::Cluster(name.to_owned())
     }
@@ -253,6 +295,7 @@ mod tests {
         trust.pin(cluster("prod"), publisher("p", 7));
         trust.pin(cluster("old"), certificate("c"));
         trust.pin(Subject::Context("admin@prod".to_owned()), publisher("p", 7));
+        trust.pin(Subject::Recipient("glass".to_owned()), recipient("r"));
         trust
     }
 
@@ -274,6 +317,25 @@ mod tests {
             ("admin@prod", publisher("p", 7), Judgement::Unknown),
         ] {
             assert_eq!(trust.judge(&cluster(subject), &evidence), expected, "{subject} {evidence}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_never_changes_by_itself() {
+        let trust = trust();
+        let judge = |name: &str, evidence| trust.judge(&Subject::Recipient(name.to_owned()), &evidence);
+        assert_eq!(judge("glass", recipient("r")), Judgement::Trusted { newer: false });
+        assert_eq!(judge("glass", recipient("s")), Judgement::Changed { pinned: recipient("r") });
+        assert_eq!(judge("glass", certificate("r")), Judgement::Changed { pinned: recipient("r") });
+        assert_eq!(judge("other", recipient("r")), Judgement::Unknown);
+        // A cluster and a recipient of one name are two subjects.
+        assert_eq!(trust.judge(&cluster("glass"), &recipient("r")), Judgement::Unknown);
+        let fingerprint = Fingerprint::of(b"r");
+        for text in [
+            format!("version: 1\nclusters: {{a: {{recipient: \"{fingerprint}\"}}}}\n"),
+            format!("version: 1\nrecipients: {{a: {{certificate: \"{fingerprint}\"}}}}\n"),
+        ] {
+            assert!(Trust::parse(&text).is_err(), "{text}");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::binding::{BindingError, binding_of};
 use crate::hints::Hints;
 use crate::open::{ItemError, ItemFailure, OpenError, Opened, OpenedBy, open, sealed_value};
 use crate::seal_to::SealTo;
-use privyseal_envelope::age::{self, File, Recipient, RecipientStanza};
+use privyseal_envelope::age::{self, File, RecipientStanza, Rewrap, RewrapError};
 use privyseal_envelope::{Binding, Fingerprint, Format, Item, KeyId, SealedValue};
 use privyseal_keys::Keyring;
 use privyseal_manifest::sealed_secret::SealedSecret;
@@ -30,8 +30,8 @@ pub enum Change<'a> {
     Keep,
     /// It is sealed anew, with nothing in common with what it was.
     Seal(SealTo<'a>),
-    /// Age: others take the places of some of its recipients, each of its kind. The rest go on opening it.
-    Replace(Vec<(RecipientStanza, &'a Recipient)>),
+    /// Age: the same value for other recipients. Those that are not spoken of go on opening it.
+    Rewrap(Rewrap<'a>),
 }
 
 /// Values of an object, sealed anew. No plaintext is left in it.
@@ -116,11 +116,13 @@ impl Old<'_> {
                 let value = to.seal(&opened.values[item], binding, item).map_err(ResealError::Seal)?;
                 Ok(Some((value, to.hint())))
             }
-            (Change::Replace(changed), Some(file), Some(key)) if !changed.is_empty() => {
+            (Change::Rewrap(change), Some(file), Some(key)) if !change.is_empty() => {
                 let opened = file.open(key, binding, item).map_err(gone)?;
-                Ok(Some((opened.with_recipients(&changed).map_err(ResealError::Seal)?, None)))
+                let rewrapped = opened.rewrap(&change);
+                let item = item.as_str().to_owned();
+                Ok(Some((rewrapped.map_err(|source| ResealError::Rewrap { item, source })?, None)))
             }
-            (Change::Keep | Change::Replace(_), ..) => Ok(None),
+            (Change::Keep | Change::Rewrap(_), ..) => Ok(None),
         }
     }
 }
@@ -150,6 +152,14 @@ pub enum ResealError {
     /// It does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The recipients that were asked for do not go together.
+    #[error("{item}: {source}")]
+    Rewrap {
+        /// Of which item.
+        item: String,
+        /// Why.
+        source: RewrapError,
+    },
     /// The cryptographic library.
     #[error(transparent)]
     Seal(privyseal_envelope::SealError),
@@ -324,7 +334,8 @@ mod tests {
             let newest = mine.entries()[0].public_half().unwrap();
             let done = reseal(&before, &mine, 100, |value| {
                 let own = value.recipients.iter().find(|place| Some(place.at) == value.opened_by.stanza);
-                Change::Replace(vec![(*own.unwrap(), newest.recipient(kind).unwrap())])
+                let replace = vec![(*own.unwrap(), newest.recipient(kind).unwrap())];
+                Change::Rewrap(Rewrap { replace, ..Rewrap::default() })
             });
             let mut after = before.clone();
             done.unwrap().apply(&mut after);
@@ -337,7 +348,7 @@ mod tests {
             }
             let old = mine.only(&[mine.entries()[1].fingerprint()].into());
             assert!(open(&after, &old, 10).is_err());
-            let nothing = reseal(&before, &mine, 100, |_| Change::Replace(Vec::new())).unwrap();
+            let nothing = reseal(&before, &mine, 100, |_| Change::Rewrap(Rewrap::default())).unwrap();
             assert!(nothing.values.is_empty());
         }
     }

@@ -124,7 +124,10 @@ impl Contexts {
         let Loaded { config, keys, .. } = &self.configurations[*index];
         let path = joined(prefix, &name);
         let rule = config.rule_for(&path);
-        let expected = Expected { cluster: rule.map(|rule| (&rule.cluster, rule.number)), known: keys };
+        let expected = Expected {
+            cluster: rule.and_then(|rule| Some((rule.clusters.first()?, rule.number))),
+            known: keys,
+        };
         let ignored = config.lint_ignores(&path).flat_map(|ignore| ignore.codes.iter().copied()).collect();
         Context { within, expected, ignored }
     }

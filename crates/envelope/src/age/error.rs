@@ -89,6 +89,41 @@ impl fmt::Display for RecipientsError {
 
 impl std::error::Error for RecipientsError {}
 
+/// A file cannot be made for other recipients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RewrapError {
+    /// All of its recipients would be dropped.
+    NobodyLeft,
+    /// There would be more than are ever looked at when opening.
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// Some would be post-quantum and some not.
+    Mixed,
+    /// The cryptographic library refused.
+    Crypto,
+}
+
+impl fmt::Display for RewrapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyLeft => f.write_str("nobody would be left who can open it"),
+            Self::TooMany { count } => {
+                write!(f, "it would have {count} recipients, and at most {MAX_RECIPIENT_STANZAS} can open one value")
+            }
+            Self::Mixed => f.write_str(
+                "it would have post-quantum and classical recipients, and the classical ones would undo the protection \
+                 of the others",
+            ),
+            Self::Crypto => f.write_str("the cryptographic library could not seal"),
+        }
+    }
+}
+
+impl std::error::Error for RewrapError {}
+
 /// A text is no recipient that we take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotARecipient {

@@ -1,7 +1,8 @@
 //! Sealing and opening: a value as an age file whose payload begins with its binding line.
 
 use super::header::Header;
-use super::{BindingLine, Identity, Kind, OpenError, Recipient, Recipients, VaultStanza};
+use super::header::MAX_RECIPIENT_STANZAS;
+use super::{BindingLine, Identity, Kind, OpenError, Recipient, Recipients, RewrapError, VaultStanza};
 use crate::{Binding, Format, Item, KeyId, Plaintext, SealError, SealedValue};
 use age::secrecy::ExposeSecret as _;
 use age_core::format::Stanza;
@@ -107,6 +108,24 @@ pub struct Unwrapped {
     pub at: usize,
 }
 
+/// What is to become of the recipients of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrap<'a> {
+    /// Those that others take the place of.
+    pub replace: Vec<(RecipientStanza, &'a Recipient)>,
+    /// Those that are to open it no more.
+    pub drop: Vec<RecipientStanza>,
+    /// Those that are to open it too.
+    pub add: Vec<&'a Recipient>,
+}
+
+impl Rewrap<'_> {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.replace.is_empty() && self.drop.is_empty() && self.add.is_empty()
+    }
+}
+
 /// A file that was opened: header and payload are as they were sealed, and it is bound to what was asked.
 pub struct Opened<'f> {
     /// The value.
@@ -209,27 +228,49 @@ fn refusal(error: age::DecryptError) -> OpenError {
 }
 
 impl Opened<'_> {
-    /// The same value with other recipients in some places: same file key, same payload, new MAC. All else stays as it
-    /// is, so that the other recipients go on opening it.
-    ///
-    /// A recipient takes the place of one of its own kind only, as the caller sees to by [`File::recipients`].
+    /// The same value for other recipients: same file key, same payload, new MAC. All else stays as it is, so that the
+    /// other recipients go on opening it. Who is dropped finds no stanza any more; what it opened before it has seen.
     ///
     /// # Errors
-    /// If the cryptographic library has no randomness.
-    pub fn with_recipients(
-        &self,
-        changed: &[(RecipientStanza, &Recipient)],
-    ) -> Result<SealedValue, SealError> {
-        let wrap = |(place, recipient): &(RecipientStanza, &Recipient)| {
-            let hints = self.file.header.hint_of(place.at).is_some();
-            let (stanzas, _) =
-                recipient.wrap(&self.file_key.to_age(), hints).map_err(|_| SealError::Crypto)?;
-            Ok((place.at, stanzas))
+    /// If the recipients that come out do not go together.
+    pub fn rewrap(&self, change: &Rewrap<'_>) -> Result<SealedValue, RewrapError> {
+        let header = &self.file.header;
+        self.check(change)?;
+        let wrap = |recipient: &Recipient, hints| {
+            let wrapped = recipient.wrap(&self.file_key.to_age(), hints);
+            wrapped.map(|(stanzas, _)| stanzas).map_err(|_| RewrapError::Crypto)
         };
-        let changed = changed.iter().map(wrap).collect::<Result<Vec<(usize, Vec<Stanza>)>, SealError>>()?;
-        let mut bytes = self.file.header.with(self.file_key, &changed);
-        bytes.extend_from_slice(&self.file.bytes[self.file.header.len()..]);
+        let mut changed: Vec<(usize, Vec<Stanza>)> =
+            change.drop.iter().map(|place| (place.at, Vec::new())).collect();
+        for (place, recipient) in &change.replace {
+            changed.push((place.at, wrap(recipient, header.hint_of(place.at).is_some())?));
+        }
+        // A file without hints is to stay without.
+        let hints = self.file.recipients().any(|place| header.hint_of(place.at).is_some());
+        let mut added = Vec::new();
+        for recipient in &change.add {
+            added.extend(wrap(recipient, hints)?);
+        }
+        let mut bytes = header.with(self.file_key, &changed, &added);
+        bytes.extend_from_slice(&self.file.bytes[header.len()..]);
         Ok(SealedValue::from_bytes(bytes))
+    }
+
+    /// Holds what comes out against the rules for what is sealed.
+    fn check(&self, change: &Rewrap<'_>) -> Result<(), RewrapError> {
+        let gone = |place: &RecipientStanza| {
+            change.drop.iter().chain(change.replace.iter().map(|(old, _)| old)).any(|old| old.at == place.at)
+        };
+        let stay = self.file.recipients().filter(|place| !gone(place)).map(|place| place.kind);
+        let come = change.replace.iter().map(|(_, new)| new).chain(&change.add).map(|new| new.kind());
+        let kinds: Vec<_> = stay.chain(come).collect();
+        let post_quantum = kinds.iter().filter(|kind| kind.is_post_quantum()).count();
+        match kinds.len() {
+            0 => Err(RewrapError::NobodyLeft),
+            count if count > MAX_RECIPIENT_STANZAS => Err(RewrapError::TooMany { count }),
+            count if post_quantum > 0 && post_quantum < count => Err(RewrapError::Mixed),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -250,7 +291,7 @@ impl age::Identity for Known<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::age::{MAX_HEADER_BYTES, MAX_RECIPIENT_STANZAS};
+    use crate::age::MAX_HEADER_BYTES;
     use crate::rsa::{KeySize, OpeningKey};
     use crate::{Name, Namespace};
 
@@ -406,7 +447,8 @@ mod tests {
                 let opened = file.open(&unwrapped.file_key, &Binding::ClusterWide, &item("a")).ok().unwrap();
                 let place = file.recipients().find(|place| place.at == unwrapped.at).unwrap();
                 let recipient = new.recipient();
-                let moved = opened.with_recipients(&[(place, &recipient)]).unwrap();
+                let change = Rewrap { replace: vec![(place, &recipient)], ..Rewrap::default() };
+                let moved = opened.rewrap(&change).unwrap();
 
                 let opens = |key| {
                     open(&moved, key, &Binding::ClusterWide, &item("a")).map(|value| value.expose().to_vec())
@@ -422,8 +464,45 @@ mod tests {
                 let decryptor = age::Decryptor::new_buffered(moved.as_bytes()).unwrap();
                 assert!(decryptor.decrypt(std::iter::once(new.as_age())).is_ok());
                 // Changing nothing gives the same bytes: the MAC is the one that age computes.
-                assert_eq!(opened.with_recipients(&[]).unwrap(), value);
+                assert_eq!(opened.rewrap(&Rewrap::default()).unwrap(), value);
             }
+        }
+    }
+
+    #[test]
+    fn recipients_come_and_go() {
+        for [a, b, c] in both() {
+            let value = seal(b"v", &recipients([&a, &b]), &Binding::ClusterWide, &item("a")).unwrap();
+            let file = File::parse(&value).unwrap();
+            let unwrapped = file.unwrap(&a).unwrap().unwrap();
+            let opened = file.open(&unwrapped.file_key, &Binding::ClusterWide, &item("a")).ok().unwrap();
+            let places: Vec<_> = file.recipients().collect();
+            let new = c.recipient();
+            let changed =
+                opened.rewrap(&Rewrap { drop: vec![places[1]], add: vec![&new], replace: vec![] }).unwrap();
+            let opens = |key: &Identity| open(&changed, key, &Binding::ClusterWide, &item("a")).is_ok();
+            assert_eq!([opens(&a), opens(&b), opens(&c)], [true, false, true]);
+            let claimed: Vec<_> = File::parse(&changed).unwrap().recipients().map(|r| r.claimed).collect();
+            assert_eq!(claimed, [&a, &c].map(|key| Some(key.recipient().fingerprint().key_id())));
+
+            let refused = |change: &Rewrap<'_>| opened.rewrap(change).unwrap_err();
+            assert_eq!(
+                refused(&Rewrap { drop: places.clone(), ..Rewrap::default() }),
+                RewrapError::NobodyLeft
+            );
+            let many: Vec<_> = (0..31).map(|_| &new).collect();
+            assert_eq!(
+                refused(&Rewrap { add: many, ..Rewrap::default() }),
+                RewrapError::TooMany { count: 33 }
+            );
+            let other = match a.kind() {
+                Kind::Hybrid => Identity::generate_x25519().recipient(),
+                _ => Identity::generate_hybrid().unwrap().recipient(),
+            };
+            assert_eq!(refused(&Rewrap { add: vec![&other], ..Rewrap::default() }), RewrapError::Mixed);
+            // All of one kind for all of the other is no mixture.
+            let replace = places.iter().map(|place| (*place, &other)).collect();
+            assert!(opened.rewrap(&Rewrap { replace, ..Rewrap::default() }).is_ok());
         }
     }
 

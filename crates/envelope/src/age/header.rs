@@ -98,9 +98,14 @@ impl<'a> Header<'a> {
         self.len
     }
 
-    /// The header with other stanzas in some places, each with the hint before it, under a MAC of the same file key.
-    /// The rest stays byte for byte.
-    pub(super) fn with(&self, file_key: &FileKey, changed: &[(usize, Vec<Stanza>)]) -> Vec<u8> {
+    /// The header with other stanzas in some places, each in the place of the hint before it too, and some more at the end,
+    /// under a MAC of the same file key. The rest stays byte for byte.
+    pub(super) fn with(
+        &self,
+        file_key: &FileKey,
+        changed: &[(usize, Vec<Stanza>)],
+        added: &[Stanza],
+    ) -> Vec<u8> {
         let mut text = FIRST_LINE.to_vec();
         for (at, entry) in self.stanzas.iter().enumerate() {
             let change = changed.iter().find(|(place, _)| *place == at);
@@ -112,6 +117,7 @@ impl<'a> Header<'a> {
                 None => text.extend_from_slice(entry.text),
             }
         }
+        added.iter().for_each(|stanza| write(&mut text, stanza));
         text.extend_from_slice(MAC);
         // C2SP age, "Header MAC": HMAC-SHA-256 under HKDF of the file key, over the header up to and with the three dashes.
         let key = hmac::Key::new(hmac::HMAC_SHA256, &hkdf(&[], b"header", file_key.expose()));

@@ -2,7 +2,7 @@
 //!
 //! The age crate does not have it. Here it is the recipient type "mlkem768x25519" of the age specification
 //! (<https://c2sp.org/age>, "The MLKEM768-X25519 hybrid post-quantum recipient type"), built on the age crate's own
-//! traits; the KEM is in [`kem`], and HPKE's key schedule is the `hpke` crate's.
+//! traits; the KEM is in `kem.rs`, and HPKE's key schedule is the `hpke` crate's.
 
 mod kem;
 
@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bech32::Hrp;
 use hpke::rand_core::{self, CryptoRng, RngCore};
 use hpke::{Deserializable as _, HpkeError, Serializable as _};
-use kem::{ENCAPSULATED_LEN, Encapsulated, MlKem768X25519, PUBLIC_LEN, PrivateKey, PublicKey, SEED_LEN};
+use kem::{Encapsulated, MlKem768X25519, PUBLIC_LEN, PrivateKey, PublicKey, SEED_LEN};
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -36,8 +36,6 @@ const STANZA_TAG: &str = "mlkem768x25519";
 const INFO: &[u8] = b"age-encryption.org/mlkem768x25519";
 /// Body of the stanza: the file key and Poly1305's tag.
 const BODY_LEN: usize = FILE_KEY_BYTES + 16;
-/// Characters of the second argument: the encapsulated key in base64 without padding.
-const ARGUMENT_LEN: usize = (ENCAPSULATED_LEN * 4).div_ceil(3);
 /// What age's implementations compare so that nobody weakens a file by a recipient of another kind.
 const LABEL: &str = "postquantum";
 
@@ -72,8 +70,8 @@ impl HybridIdentity {
 
     /// The text that [`HybridIdentity::from_str`] reads: Bech32 in upper case, without line break.
     pub fn to_text(&self) -> Zeroizing<String> {
-        // The whole capacity at once: growing would leave a copy behind.
-        let mut text = Zeroizing::new(String::with_capacity(IDENTITY_LEN));
+        // The whole capacity at once, and a line feed's: growing would leave a copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(IDENTITY_LEN + 1));
         encode(&mut *text, IDENTITY_PREFIX, self.0.seed()).expect("a String takes what is written to it");
         // "Bech32 strings can only be all uppercase or all lowercase, but the checksum is always computed over the
         // lowercase string."
@@ -178,9 +176,6 @@ impl HybridIdentity {
         let [argument] = &stanza.args[..] else { return Err(Refusal::Malformed) };
         // "… or where the second argument is not a canonical base64 encoding of a 1120-byte value." The engine
         // refuses padding and bits behind the last byte.
-        if argument.len() != ARGUMENT_LEN {
-            return Err(Refusal::Malformed);
-        }
         let encapsulated = STANDARD_NO_PAD.decode(argument).map_err(|_| Refusal::Malformed)?;
         let encapsulated = Encapsulated::from_bytes(&encapsulated).map_err(|_| Refusal::Malformed)?;
         // "It MUST check that the body length is exactly 32 bytes before attempting to decrypt it, to mitigate

@@ -1,4 +1,5 @@
 use super::*;
+use privyseal_envelope::age::Identity;
 
 const GOOD: &str = "\
 version: 1
@@ -42,7 +43,7 @@ fn clusters_and_rules_are_read() {
 fn the_first_rule_that_matches_decides() {
     let config = Config::parse(GOOD).unwrap();
     let found =
-        |path: &str| config.rule_for(path).map(|rule| (rule.number, rule.cluster.as_str(), rule.scope));
+        |path: &str| config.rule_for(path).map(|rule| (rule.number, rule.clusters[0].as_str(), rule.scope));
     assert_eq!(found("clusters/prod-eu/a/b.yaml"), Some((1, "prod-eu", Some(Scope::NamespaceWide))));
     assert_eq!(found("a.yaml"), Some((2, "dev", None)));
     assert_eq!(found("x/dev-b/s.yaml"), Some((3, "live", None)));
@@ -51,6 +52,55 @@ fn the_first_rule_that_matches_decides() {
     for none in ["a/b.yaml", "clusters/prod-eu", "other/clusters/prod-eu/a.yaml", "dev-a/b/s.yaml"] {
         assert_eq!(found(none), None, "{none}");
     }
+}
+
+#[test]
+fn several_are_sealed_for_in_format_age() {
+    let text = |rule: &str| {
+        format!(
+            "version: 1\nclusters: {{a: {{certificate: a.pem}}, b: {{context: b}}}}\nrecipients:\n  glass: {{age: {}}}\n  \
+             hsm: {{publicKey: keys/hsm.pem}}\nrules:\n  - {rule}\n",
+            Identity::generate_x25519().recipient()
+        )
+    };
+    let rule = |text: &str| Config::parse(text).unwrap().rule_for("x").unwrap().clone();
+    assert_eq!(rule(&text("{path: x, for: [a]}")).format(), Format::Classic);
+    assert_eq!(rule(&text("{path: x, for: [a], format: age}")).format(), Format::Age);
+    let all = rule(&text("{path: x, for: [b, glass, a, hsm]}"));
+    assert_eq!(all.format(), Format::Age);
+    assert_eq!(all.clusters.iter().map(ClusterName::as_str).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(all.recipients.iter().map(RecipientName::as_str).collect::<Vec<_>>(), ["glass", "hsm"]);
+    assert_eq!(rule(&text("{path: x, for: [hsm]}")).format(), Format::Age);
+    let config = Config::parse(&text("{path: x, for: [a]}")).unwrap();
+    assert!(matches!(config.recipient("glass"), Some((_, RecipientSource::Age(_)))));
+    assert_eq!(config.recipient("hsm").unwrap().1, &RecipientSource::PublicKey("keys/hsm.pem".into()));
+    for bad in ["{path: x, for: [a, b], format: classic}", "{path: x, for: [glass], format: classic}"] {
+        assert!(
+            problem(&text(bad)).contains("rules[0].format: a classic value opens in one cluster"),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_recipient_is_told_with_its_place() {
+    let text = |recipient: &str| {
+        format!("version: 1\nclusters: {{a: {{context: a}}}}\nrecipients:\n  {recipient}\n")
+    };
+    for (recipient, told) in [
+        ("r: {}", "4:6: recipients.r: give `age` or `publicKey`"),
+        ("r: {age: age1x, publicKey: a.pem}", "recipients.r: give `age` or `publicKey`, not both"),
+        ("r: {age: age1x}", "4:12: recipients.r.age: not an age recipient"),
+        ("r: {publicKey: ../a.pem}", "recipients.r.publicKey: not a path relative"),
+        ("a: {publicKey: a.pem}", "recipients.a: a cluster has that name"),
+        ("-: {publicKey: a.pem}", "recipients.-: not the name of a recipient"),
+    ] {
+        let problem = problem(&text(recipient));
+        assert!(problem.contains(told), "{problem}");
+    }
+    let secret = Identity::generate_x25519().to_text();
+    let problem = problem(&text(&format!("r: {{age: {}}}", secret.trim())));
+    assert!(problem.contains("private half") && !problem.contains(secret.trim()), "{problem}");
 }
 
 #[test]
@@ -69,13 +119,10 @@ fn what_is_wrong_is_told_with_its_place() {
         (with("{context: c, url: x}", good_rule), "url"),
         (
             with(good_cluster, "{path: x, for: [b]}"),
-            "5:20: rules[0].for: there is no cluster b under `clusters`",
+            "5:20: rules[0].for: there is no b under `clusters` or `recipients`",
         ),
-        (with(good_cluster, "{path: x, for: []}"), "rules[0].for: name the cluster"),
-        (
-            with(good_cluster, "{path: x, for: [a, a]}"),
-            "rules[0].for: a classic value opens in one cluster only",
-        ),
+        (with(good_cluster, "{path: x, for: []}"), "rules[0].for: name a cluster or recipient"),
+        (with(good_cluster, "{path: x, for: [a, a]}"), "rules[0].for: a is there twice"),
         (with(good_cluster, "{path: '[', for: [a]}"), "5:12: rules[0].path: "),
         (with(good_cluster, "{path: x, for: [a], scope: wide}"), "wide"),
         (with(good_cluster, "{path: x, for: [a], format: age}"), "age"),

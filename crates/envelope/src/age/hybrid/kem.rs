@@ -226,7 +226,7 @@ struct Secret(B32);
 impl Secret {
     /// Moves a secret that ml-kem returned to where it will be wiped.
     fn take(from: &mut B32) -> Self {
-        let this = Self(from.clone());
+        let this = Self(*from);
         from.as_mut_slice().zeroize();
         this
     }
