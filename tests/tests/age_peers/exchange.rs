@@ -100,27 +100,42 @@ fn hints_that_another_program_writes_are_read() {
     }
 }
 
-/// The header is then ours in part, and its MAC is computed by us.
+/// The header is then written by us, and so is its MAC.
 #[test]
-fn a_value_whose_recipient_was_exchanged_opens_at_the_peers() {
+fn a_value_with_other_recipients_than_before_opens_at_the_peers() {
     for kind in [Kind::Hybrid, Kind::X25519] {
-        let [old, other, new] = [0, 1, 2].map(|_| peers::generate(kind));
+        let [old, dropped, other, new, added] = [(); 5].map(|()| peers::generate(kind));
         let line = binding_line();
-        let recipients = Recipients::new([old.recipient(), other.recipient()]).unwrap();
-        for to in [recipients.clone(), recipients.without_hints()] {
+        let recipients = [&old, &dropped, &other].map(Identity::recipient);
+        let recipients = Recipients::new(recipients).unwrap();
+        for (to, hints) in [(recipients.clone(), true), (recipients.without_hints(), false)] {
             let sealed = age::seal(b"value", &to, &line.binding, &line.item).unwrap();
             let file = age::File::parse(&sealed).unwrap();
+            let places: Vec<_> = file.recipients().collect();
             let unwrapped = file.unwrap(&old).unwrap().unwrap();
             let opened = file.open(&unwrapped.file_key, &line.binding, &line.item).ok().unwrap();
-            let place = file.recipients().find(|stanza| stanza.at == unwrapped.at).unwrap();
-            let moved = opened.with_recipients(&[(place, &new.recipient())]).unwrap();
+            let [in_place, at_the_end] = [&new, &added].map(Identity::recipient);
+            let change = age::Rewrap {
+                replace: vec![(places[0], &in_place)],
+                drop: vec![places[1]],
+                add: vec![&at_the_end],
+            };
+            let changed = opened.rewrap(&change).unwrap();
+
+            let file = age::File::parse(&changed).unwrap();
+            let claimed: Vec<_> = file.recipients().map(|stanza| stanza.claimed).collect();
+            let stay = [&new, &other, &added];
+            assert_eq!(claimed, stay.map(|key| hints.then(|| key.recipient().fingerprint().key_id())));
             for mut peer in peers::all() {
-                let name = peer.name();
-                for key in [&new, &other] {
-                    let opened = peer.decrypt(key.to_text().trim_end(), moved.as_bytes());
-                    assert_eq!(opened.as_deref(), Ok(&payload(&line, b"value")[..]), "{name}, {kind}");
+                let case = format!("{}, {kind}, hints: {hints}", peer.name());
+                for key in stay {
+                    let opened = peer.decrypt(key.to_text().trim_end(), changed.as_bytes());
+                    assert_eq!(opened.as_deref(), Ok(&payload(&line, b"value")[..]), "{case}");
                 }
-                assert!(peer.decrypt(old.to_text().trim_end(), moved.as_bytes()).is_err(), "{name}, {kind}");
+                for key in [&old, &dropped] {
+                    let refused = peer.decrypt(key.to_text().trim_end(), changed.as_bytes());
+                    assert!(refused.is_err(), "{case}");
+                }
             }
         }
     }
