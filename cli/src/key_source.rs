@@ -1,18 +1,26 @@
-//! Where the sealing key comes from: one order for every command that seals.
+//! Where sealing keys come from: one order for every command that seals.
 //!
 //! ```text
-//!   --cert │ --for NAME │ --context ──else──▶ the rule for the path ──▶ Origin ──find──▶ Found ──usable_at──▶ key
-//!                                                                                 └── trust, unless --cert
+//!   --cert, --recipient │ --for NAME │ --context ──else──▶ the rule for the path ──▶ Choice: Origins
+//!                                                                                       │ find, with trust for what
+//!                                                                                       ▼ the command line does not name
+//!                                      Keys: a certificate's key, or recipients ◀─── Target: Found, format
 //! ```
 //!
 //! None of these: nothing is sealed. The kubeconfig's current context is never taken in silence, since a value that was
 //! sealed for the wrong cluster looks like any other.
 
 mod found;
+mod recipient;
+mod sealing;
+mod target;
 
-pub(crate) use found::{Found, Provenance, newest_usable};
+pub(crate) use found::{Found, Provenance, newest_half, newest_usable};
+pub(crate) use recipient::named_recipients;
+pub(crate) use sealing::{Choice, SealingOptions};
+pub(crate) use target::{Keys, Target};
 
-use crate::certificate::certificate_from_pem;
+use crate::certificate::public_half;
 use crate::cluster::{self, Connection, ConnectionOptions, Session};
 use crate::config_file::Configuration;
 use crate::download::{self, without_password};
@@ -20,13 +28,14 @@ use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::trust_file::TrustOptions;
 use jiff::Timestamp;
-use privyseal_envelope::Scope;
-use privyseal_repo::{CONFIG_FILE, Cluster, ClusterName, Evidence, KeyFile, KeySource, Rule, Subject};
+use privyseal_envelope::age::Recipient;
+use privyseal_repo::{CONFIG_FILE, Cluster, ClusterName, Evidence, KeyFile, KeySource, Subject};
+use recipient::ConfiguredRecipient;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use url::Url;
 
-/// Options that choose the sealing key.
+/// Options that name one sealing key.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Sealing key")]
 pub(crate) struct KeyOptions {
@@ -46,6 +55,14 @@ pub(crate) struct ClusterOptions {
     #[arg(long = "for", id = "cluster", value_name = "CLUSTER", conflicts_with = "context")]
     cluster: Option<String>,
 
+    #[command(flatten)]
+    places: PlaceOptions,
+}
+
+/// Options that say where the configuration, clusters and trust are found.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct PlaceOptions {
     /// The configuration, if it is not the .privyseal.yaml of the file's repository
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -57,17 +74,7 @@ pub(crate) struct ClusterOptions {
     trust: TrustOptions,
 }
 
-/// What the options and the rules ask for.
-pub(crate) struct Choice {
-    /// Where the key is to be had.
-    pub(crate) origin: Origin,
-    /// Whether the command line names it; else a rule of the repository does.
-    pub(crate) named: bool,
-    /// The scope that a rule gives to Secrets that name none.
-    pub(crate) scope: Option<Scope>,
-}
-
-/// Where a certificate is to be had.
+/// Where somebody's sealing keys are to be had.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Origin {
     /// A file, or stdin, that the command line names.
@@ -78,13 +85,17 @@ pub(crate) enum Origin {
     Context(Connection),
     /// A cluster of the configuration.
     Cluster(Box<ConfiguredCluster>),
+    /// A recipient that the command line names.
+    Recipient(Recipient),
+    /// A recipient of the configuration.
+    Configured(Box<ConfiguredRecipient>),
 }
 
 impl Origin {
-    /// The cluster that can be asked itself; none if only a certificate is known.
+    /// The cluster that can be asked itself; none if only a key is known.
     pub(crate) fn connection(&self) -> Option<Connection> {
         match self {
-            Self::File(_) | Self::Url(_) => None,
+            Self::File(_) | Self::Url(_) | Self::Recipient(_) | Self::Configured(_) => None,
             Self::Context(connection) => Some(connection.clone()),
             Self::Cluster(cluster) => cluster.connection(),
         }
@@ -106,52 +117,28 @@ pub(crate) struct ConfiguredCluster {
 }
 
 impl KeyOptions {
-    /// What is asked for, for a file that is to be written; none if there is none. Reads the configuration and nothing
-    /// else.
-    pub(crate) fn choose(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
-        let origin = match (&self.cert, &self.at.cluster, self.at.connection.connection()) {
-            (Some(cert), _, _) => from_cert(cert)?,
-            (None, Some(name), _) => self.at.named(name, file)?,
-            (None, None, Some(connection)) => Origin::Context(connection),
-            (None, None, None) => return self.by_rule(file),
-        };
-        Ok(Choice { origin, named: true, scope: None })
-    }
-
-    fn by_rule(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
-        let nothing = |why: String| {
-            CommandError::input(why).hint(
-                "give --cert FILE, --for CLUSTER of the configuration, or --context CONTEXT to ask a cluster; \
-                 the current context is never used unnamed",
-            )
-        };
-        let Some(configuration) = self.at.configuration(file)? else {
-            return Err(nothing("no sealing key is given".to_owned()));
-        };
-        let config_file = configuration.file.to_string_lossy().into_owned();
-        let Some(file) = file else {
-            return Err(nothing(format!(
-                "no sealing key is given, and without a file no rule of {} decides",
-                Shown(&config_file)
-            )));
-        };
-        let path = configuration.relative(file);
-        let Some(rule) = path.as_deref().and_then(|path| configuration.config.rule_for(path)) else {
-            return Err(nothing(format!(
-                "{}: no rule of {} matches it",
-                Shown(&file.to_string_lossy()),
-                Shown(&config_file)
-            )));
-        };
-        let Rule { number, pattern, cluster, scope, .. } = rule;
-        let because = format!("rule {number}, {pattern}, of {config_file}");
-        let origin = self.at.configured(&configuration, cluster.as_str(), because)?;
-        Ok(Choice { origin, named: false, scope: *scope })
+    /// Which key is asked for; by a rule, if it is for a file whose rule names one cluster. Reads the configuration and
+    /// nothing else.
+    pub(crate) fn choose(&self, file: Option<&Path>) -> Result<Origin, CommandError> {
+        let places = &self.at.places;
+        match (&self.cert, &self.at.cluster, places.connection.connection()) {
+            (Some(cert), _, _) => from_cert(cert),
+            (None, Some(name), _) => places.named(name, file),
+            (None, None, Some(connection)) => Ok(Origin::Context(connection)),
+            (None, None, None) => {
+                let mut origins = sealing::by_rule(places, file)?.origins;
+                match (origins.pop(), origins.is_empty()) {
+                    (Some(only), true) => Ok(only),
+                    _ => Err(CommandError::input("the rule for the file names several")
+                        .hint("name one with --for")),
+                }
+            }
+        }
     }
 
     /// Finds keys, each once.
     pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
-        self.at.finder(now)
+        self.at.places.finder(now)
     }
 }
 
@@ -161,8 +148,8 @@ impl ClusterOptions {
         &self,
         work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let origin = match (&self.cluster, self.connection.connection()) {
-            (Some(name), _) => self.named(name, None)?,
+        let origin = match (&self.cluster, self.places.connection.connection()) {
+            (Some(name), _) => self.places.named_cluster(name, None)?,
             (None, Some(connection)) => Origin::Context(connection),
             (None, None) => {
                 return Err(CommandError::input("no cluster is given").hint(
@@ -172,23 +159,18 @@ impl ClusterOptions {
             }
         };
         // The context may lead to another cluster than it did, or than the configuration means.
-        self.finder(Timestamp::now()).find_live(&origin)?;
+        self.places.finder(Timestamp::now()).find_live(&origin)?;
         match origin.connection() {
             Some(connection) => connection.session(work),
             None => Err(CommandError::input("the configuration names no context of the cluster")),
         }
     }
 
-    /// Finds keys, each once.
-    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
-        KeyFinder { trust: &self.trust, now, found: Vec::new() }
-    }
-
     /// The cluster that is named, if one is, and under what its keys are pinned. `file` says whose configuration holds.
     pub(crate) fn asked(&self, file: Option<&Path>) -> Result<Option<(Subject, Connection)>, CommandError> {
-        match (&self.cluster, self.connection.connection()) {
+        match (&self.cluster, self.places.connection.connection()) {
             (Some(name), _) => {
-                let connection = self.named(name, file)?.connection().ok_or_else(|| {
+                let connection = self.places.named_cluster(name, file)?.connection().ok_or_else(|| {
                     CommandError::input(
                         "--for: the configuration names no context in which the cluster could be asked",
                     )
@@ -203,28 +185,31 @@ impl ClusterOptions {
 
     /// Options about trust.
     pub(crate) fn trust(&self) -> &TrustOptions {
-        &self.trust
+        &self.places.trust
     }
 
-    /// Whether a file is for the cluster that `--for` names: only a rule that names another one says no.
+    /// Whether a file is for the cluster that `--for` names: only a rule that does not name it says no.
     pub(crate) fn concerns(&self, file: &Path) -> Result<bool, CommandError> {
         let Some(name) = &self.cluster else { return Ok(true) };
         let Some(configuration) = self.configuration(Some(file))? else { return Ok(true) };
         let path = configuration.relative(file);
         let rule = path.as_deref().and_then(|path| configuration.config.rule_for(path));
-        Ok(rule.is_none_or(|rule| rule.cluster.as_str() == name))
-    }
-
-    fn named(&self, name: &str, file: Option<&Path>) -> Result<Origin, CommandError> {
-        let configuration = self.configuration(file)?.ok_or_else(|| {
-            CommandError::input(format!("--for: there is no {CONFIG_FILE} that could name a cluster"))
-                .hint("name it with --config FILE, or write one with `privyseal init`")
-        })?;
-        self.configured(&configuration, name, "--for".to_owned())
+        Ok(rule.is_none_or(|rule| rule.clusters.iter().any(|cluster| cluster.as_str() == name)))
     }
 
     /// The configuration that holds for a file; for none, that of the folder in which the command runs.
     pub(crate) fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
+        self.places.configuration(file)
+    }
+}
+
+impl PlaceOptions {
+    /// Finds keys, each once.
+    pub(crate) fn finder(&self, now: Timestamp) -> KeyFinder<'_> {
+        KeyFinder { trust: &self.trust, now, found: Vec::new() }
+    }
+
+    fn configuration(&self, file: Option<&Path>) -> Result<Option<Configuration>, CommandError> {
         match (&self.config, file) {
             (Some(config), _) => Configuration::read(config).map(Some),
             (None, Some(file)) => Configuration::for_file(file),
@@ -233,28 +218,69 @@ impl ClusterOptions {
         }
     }
 
+    /// A cluster or recipient that `--for` names.
+    fn named(&self, name: &str, file: Option<&Path>) -> Result<Origin, CommandError> {
+        let configuration = self.configuration(file)?.ok_or_else(|| {
+            CommandError::input(format!("--for: there is no {CONFIG_FILE} that could name a cluster"))
+                .hint("name it with --config FILE, or write one with `privyseal init`")
+        })?;
+        self.configured(&configuration, name, "--for")
+    }
+
+    /// What the configuration of the folder that the command runs in calls so; nothing if there is none that does.
+    pub(crate) fn by_name(&self, name: &str, option: &str) -> Result<Option<Origin>, CommandError> {
+        let Some(configuration) = self.configuration(None)? else { return Ok(None) };
+        let config = &configuration.config;
+        match config.cluster(name).is_some() || config.recipient(name).is_some() {
+            true => self.configured(&configuration, name, option).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// A cluster that `--for` names; a recipient is none.
+    fn named_cluster(&self, name: &str, file: Option<&Path>) -> Result<Origin, CommandError> {
+        match self.named(name, file)? {
+            Origin::Configured(_) => Err(CommandError::input(format!(
+                "--for: {} is a recipient and no cluster: nobody can be asked",
+                Shown(name)
+            ))),
+            origin => Ok(origin),
+        }
+    }
+
     fn configured(
         &self,
         configuration: &Configuration,
         name: &str,
-        because: String,
+        because: &str,
     ) -> Result<Origin, CommandError> {
-        let Some((name, cluster)) = configuration.config.cluster(name) else {
-            let known: Vec<_> = configuration.config.clusters().map(|(name, _)| name.as_str()).collect();
-            return Err(CommandError::input(format!(
-                "--for: {} has no cluster {}",
-                Shown(&configuration.file.to_string_lossy()),
-                Shown(name)
-            ))
-            .hint(format!("it has: {}", known.join(", "))));
-        };
-        Ok(Origin::Cluster(Box::new(ConfiguredCluster {
-            name: name.clone(),
-            cluster: cluster.clone(),
-            folder: configuration.folder.clone(),
-            because,
-            kubeconfig: self.connection.kubeconfig().map(Path::to_owned),
-        })))
+        let config = &configuration.config;
+        if let Some((name, cluster)) = config.cluster(name) {
+            return Ok(Origin::Cluster(Box::new(ConfiguredCluster {
+                name: name.clone(),
+                cluster: cluster.clone(),
+                folder: configuration.folder.clone(),
+                because: because.to_owned(),
+                kubeconfig: self.connection.kubeconfig().map(Path::to_owned),
+            })));
+        }
+        if let Some((name, recipient)) = config.recipient(name) {
+            return Ok(Origin::Configured(Box::new(ConfiguredRecipient {
+                name: name.clone(),
+                recipient: recipient.clone(),
+                folder: configuration.folder.clone(),
+                file: configuration.file.clone(),
+                because: because.to_owned(),
+            })));
+        }
+        let clusters = config.clusters().map(|(name, _)| name.as_str());
+        let known: Vec<_> = clusters.chain(config.recipients().map(|(name, _)| name.as_str())).collect();
+        Err(CommandError::input(format!(
+            "--for: {} has no cluster {}",
+            Shown(&configuration.file.to_string_lossy()),
+            Shown(name)
+        ))
+        .hint(format!("it has: {}", known.join(", "))))
     }
 }
 
@@ -262,16 +288,16 @@ impl ClusterOptions {
 pub(crate) struct KeyFinder<'a> {
     trust: &'a TrustOptions,
     now: Timestamp,
-    found: Vec<(Origin, Rc<Found>)>,
+    found: Vec<(Origin, Arc<Found>)>,
 }
 
 impl KeyFinder<'_> {
     /// The certificate to seal with, and who says so. What the repository or the network says has to be trusted first.
-    pub(crate) fn find(&mut self, origin: &Origin) -> Result<Rc<Found>, CommandError> {
+    pub(crate) fn find(&mut self, origin: &Origin) -> Result<Arc<Found>, CommandError> {
         if let Some((_, found)) = self.found.iter().find(|(known, _)| known == origin) {
-            return Ok(Rc::clone(found));
+            return Ok(Arc::clone(found));
         }
-        let found = Rc::new(match origin {
+        let found = Arc::new(match origin {
             Origin::File(source) => named(source.name(), &source.read_at_most(MAX_CERTIFICATE_BYTES)?)?,
             Origin::Url(url) => named(without_password(url), &download::get(url, MAX_CERTIFICATE_BYTES)?)?,
             Origin::Context(connection) => self.ask_context(connection)?,
@@ -279,15 +305,17 @@ impl KeyFinder<'_> {
                 Some(keys) => self.read_keys(cluster, keys)?,
                 None => self.ask_cluster(cluster)?,
             },
+            Origin::Recipient(recipient) => Found::named(recipient.clone()),
+            Origin::Configured(recipient) => recipient.find(self.trust)?,
         });
-        self.found.push((origin.clone(), Rc::clone(&found)));
+        self.found.push((origin.clone(), Arc::clone(&found)));
         Ok(found)
     }
 
     /// As [`KeyFinder::find`], but a cluster that has a context is asked itself, whatever files there are.
-    pub(crate) fn find_live(&mut self, origin: &Origin) -> Result<Rc<Found>, CommandError> {
+    pub(crate) fn find_live(&mut self, origin: &Origin) -> Result<Arc<Found>, CommandError> {
         match origin {
-            Origin::Cluster(cluster) => self.ask_cluster(cluster).map(Rc::new),
+            Origin::Cluster(cluster) => self.ask_cluster(cluster).map(Arc::new),
             origin => self.find(origin),
         }
     }
@@ -323,11 +351,12 @@ impl KeyFinder<'_> {
         let bytes = Source::File(file).read_at_most(MAX_CERTIFICATE_BYTES)?;
         match keys {
             KeySource::Certificate(_) => {
-                let certificate = certificate_from_pem(&name, &bytes)?;
+                // What is pinned is the certificate: recipients beside it could be anybody's.
+                let certificate = public_half(&name, &bytes)?.certificate;
                 let fingerprint = certificate.fingerprint();
                 self.decide(configured, Evidence::Certificate { fingerprint }, &name)?;
                 let provenance = Provenance::CertificateFile { cluster: configured.described(), file: name };
-                Ok(Found { certificate, provenance, published: None, siblings: None })
+                Ok(Found::of_half(certificate.into(), provenance))
             }
             KeySource::Published(_) => {
                 let (list, publisher) = KeyFile::verify(&bytes).map_err(|error| {
@@ -337,7 +366,7 @@ impl KeyFinder<'_> {
                 let evidence =
                     Evidence::Publisher { fingerprint: publisher.fingerprint(), serial: list.serial };
                 self.decide(configured, evidence, &name)?;
-                let certificate = found::newest_usable(&list, self.now).ok_or_else(|| {
+                let half = newest_half(&list, self.now).ok_or_else(|| {
                     CommandError::input(format!("{}: no key of the list may seal now", Shown(&name)))
                         .hint("get the current list: `privyseal keys fetch --published`")
                 })?;
@@ -348,8 +377,7 @@ impl KeyFinder<'_> {
                     serial: list.serial,
                     time: list.time,
                 };
-                let siblings = Some(found::all_keys(&list));
-                Ok(Found { certificate, provenance, published: None, siblings })
+                Ok(Found { siblings: Some(found::all_keys(&list)), ..Found::of_half(half, provenance) })
             }
         }
     }
@@ -409,8 +437,8 @@ fn from_cert(cert: &str) -> Result<Origin, CommandError> {
 }
 
 fn named(name: String, pem: &[u8]) -> Result<Found, CommandError> {
-    let certificate = certificate_from_pem(&name, pem)?;
-    Ok(Found { certificate, provenance: Provenance::Named { name }, published: None, siblings: None })
+    let half = public_half(&name, pem)?;
+    Ok(Found::of_half(half, Provenance::Named { name }))
 }
 
 /// More than any chain of certificates.

@@ -106,7 +106,7 @@ impl TrustFile<'_> {
                 self.remember(subject, evidence, false);
                 Ok(())
             }
-            (Judgement::Unknown, Subject::Cluster(_)) => {
+            (Judgement::Unknown, Subject::Cluster(_) | Subject::Recipient(_)) => {
                 self.ask(&name, evidence, &origin)?;
                 self.remember(subject, evidence, true);
                 Ok(())

@@ -8,7 +8,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// The folder of the Go programs.
+/// The folder of the Go programs, and of what npm installed.
 pub const TOOLS_VARIABLE: &str = "PRIVYSEAL_TEST_TOOLS";
 /// The folder of our own programs.
 pub const BIN_VARIABLE: &str = "PRIVYSEAL_TEST_BIN";
@@ -31,6 +31,26 @@ pub fn peer_controller() -> PathBuf {
 /// Helm, which renders charts.
 pub fn helm() -> PathBuf {
     tool("helm")
+}
+
+/// age in Go.
+pub fn age() -> PathBuf {
+    tool("age")
+}
+
+/// What makes age's keys, in Go.
+pub fn age_keygen() -> PathBuf {
+    tool("age-keygen")
+}
+
+/// What tells how Go's HPKE answers, in JSON lines: `tests/peers/age/hpke-oracle`.
+pub fn hpke_oracle() -> PathBuf {
+    tool("hpke-oracle")
+}
+
+/// age in JavaScript, for `node`, in JSON lines: `tests/peers/age-encryption/peer.mjs`.
+pub fn age_encryption() -> PathBuf {
+    tool("age-encryption/peer.mjs")
 }
 
 /// Our command line.

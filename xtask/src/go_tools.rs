@@ -52,6 +52,13 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
         variables: &[("main.VERSION", Value::Version("github.com/bitnami/sealed-secrets"))],
     },
     GoTool {
+        name: "age",
+        module: "tests/peers/age",
+        package: "tool",
+        programs: &["age", "age-keygen", "hpke-oracle"],
+        variables: &[],
+    },
+    GoTool {
         name: "helm",
         module: "tests/peers/helm",
         package: "tool",

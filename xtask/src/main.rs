@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! workspace  where everything is      go_tools       the programs that come from Go modules
-//! process    run a program            prerequisites  what has to be installed
-//! progress   long work, visibly       test, fuzz, up, demo, generate, image, krew   one file per subcommand
+//! process    run a program            node_tools     the peer that comes from npm
+//! progress   long work, visibly       prerequisites  what has to be installed
+//!                                     test, fuzz, up, demo, generate, image, krew   one file per subcommand
 //! ```
 //!
 //! Data goes to stdout: the table of stages, the tale of the demo, the output of tests. Progress goes to stderr.
@@ -19,6 +20,7 @@ mod generate;
 mod go_tools;
 mod image;
 mod krew;
+mod node_tools;
 mod prerequisites;
 mod process;
 mod progress;

@@ -9,8 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::go_tools::GO_TOOLS;
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{node_tools, process};
 
 /// Something that a task needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +26,8 @@ pub(crate) enum Need {
     Git,
     /// Go, as new as the newest `go` line of our modules.
     Go,
+    /// Node, as new as the npm packages of a peer want it, and npm.
+    Node,
     /// ldd of a glibc that needs no plug-ins to resolve names.
     Ldd,
     /// Network and mount namespaces, as a user where one is not root.
@@ -76,6 +78,12 @@ fn look(workspace: &Workspace, need: Need) -> Result<String> {
                 "the go.mod files below tests/",
             )
         }
+        Need::Node => {
+            let text = says(Command::new("node").arg("--version"))?;
+            let wanted = node_tools::node_version(workspace)?;
+            let node = at_least("node", text.trim_start_matches('v'), &wanted, node_tools::MODULE)?;
+            Ok(format!("{node}, npm {}", says(Command::new("npm").arg("--version"))?))
+        }
         Need::Ldd => {
             let text = says(Command::new("ldd").arg("--version"))?;
             let version = text.rsplit(' ').next().unwrap_or_default();
@@ -95,6 +103,10 @@ fn cure(need: Need) -> &'static str {
         Need::Cpp => "install g++ or clang++ as `c++` (Debian: apt-get install g++)",
         Need::Git => "install git (Debian: apt-get install git)",
         Need::Go => "install Go (https://go.dev/dl); with --quick the tests do without it",
+        Need::Node => {
+            "install Node with npm (https://nodejs.org; Debian 13: apt-get install nodejs npm); with --quick the \
+             tests do without it"
+        }
         Need::Ldd => {
             "build the image on Linux with a glibc of 2021 or later (Debian: apt-get install libc-bin)"
         }

@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 /// Run every check, or the named stages of it
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out what needs Go, Java or Node; the table says what that was
+    /// Leave out what needs Go or Node; the table says what that was
     #[arg(long)]
     quick: bool,
     /// Go on after a failure, to see all of them
@@ -33,7 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    if let Some(stage) = args.stages.iter().find(|stage| args.quick && stage.needs_go()) {
+    if let Some(stage) = args.stages.iter().find(|stage| args.quick && stage.needs_go_or_node()) {
         bail!("--quick leaves out {}, which was asked for by name", stage.name());
     }
     let all = Stage::value_variants();
@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         let not_named = !args.stages.is_empty() && !args.stages.contains(stage);
         let (took, outcome) = if not_named {
             (Duration::ZERO, Outcome::NotNamed)
-        } else if args.quick && stage.needs_go() {
+        } else if args.quick && stage.needs_go_or_node() {
             (Duration::ZERO, Outcome::Quick)
         } else if stopped {
             (Duration::ZERO, Outcome::NotReached)

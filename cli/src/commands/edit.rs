@@ -3,13 +3,13 @@
 mod buffer;
 mod editor;
 
-use super::set::{cannot_seal, fill_in_namespace, keep_format};
+use super::set::{cannot_seal, fill_in_namespace, own_format};
 use super::unseal::does_not_open;
 use crate::arguments::{parse_name, parse_namespace};
 use crate::error::{CommandError, ErrorKind, Shown};
 use crate::interrupt::{self, Manner};
 use crate::key_files::KeyFileOptions;
-use crate::key_source::KeyOptions;
+use crate::key_source::SealingOptions;
 use crate::plaintext_file::{Medium, PlaintextFile};
 use crate::sealed_file::SealedFile;
 use crate::speech;
@@ -18,7 +18,7 @@ use editor::Editor;
 use jiff::Timestamp;
 use privyseal_envelope::{Name, Namespace};
 use privyseal_seal::hints::Hints;
-use privyseal_seal::{BindingError, DEFAULT_ATTEMPTS, OpenError, SealTo, open, seal_item};
+use privyseal_seal::{BindingError, DEFAULT_ATTEMPTS, OpenError, open, seal_item};
 use std::path::PathBuf;
 
 /// Edit the values of a SealedSecret, for those who hold an opening key
@@ -52,7 +52,7 @@ pub(super) struct Args {
     insecure_temp: bool,
 
     #[command(flatten)]
-    sealing: KeyOptions,
+    sealing: SealingOptions,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
@@ -100,10 +100,6 @@ impl Args {
             speech::note(format_args!("{shown}: nothing was changed"));
             return Ok(());
         }
-        for (item, _) in &changes.set {
-            keep_format(file, item.as_str())?;
-        }
-
         let mut object = file.sealed.object.clone();
         let mut hints = Hints::read(object.metadata.annotations.as_ref());
         changes.removed.iter().for_each(|item| hints.forget(item.as_str()));
@@ -112,18 +108,22 @@ impl Args {
         if !changes.set.is_empty() {
             let now = Timestamp::now();
             // It may ask the person or the network, and wait for either.
-            let key = interrupt::treated(Manner::Exit, || {
+            let target = interrupt::treated(Manner::Exit, || {
                 interrupt::check()?;
-                self.sealing.finder(now).find(&self.sealing.choose(Some(&self.file))?.origin)
+                let choice = self.sealing.choose(Some(&self.file))?;
+                self.sealing.find(&mut self.sealing.finder(now), &choice, false)
             })?;
+            let mut used = Vec::new();
             for (item, value) in &changes.set {
                 hints.write(object.metadata.annotations.get_or_insert_default());
-                let (value, noted) = seal_item(&object, item, value, SealTo::Classic(key.usable_at(now)?))
+                let keys = target.keys(own_format(file, item.as_str()), now)?;
+                let (value, noted) = seal_item(&object, item, value, keys.seal_to())
                     .map_err(|error| cannot_seal(file, &error))?;
+                used.push(keys);
                 hints = noted;
                 sealed.push((item.as_str(), value.to_base64()));
             }
-            found = Some(key);
+            found = used.into_iter().next().map(|keys| (target, keys));
         }
         interrupt::check()?;
         file.write(|mut edit| {
@@ -135,8 +135,8 @@ impl Args {
             }
             edit.sealed_with(hints.to_text())
         })?;
-        if let Some(found) = found {
-            found.announce();
+        if let Some((target, keys)) = found {
+            target.announce(&keys);
         }
         let word = |item| if items.contains_key(item) { "changed" } else { "added" };
         for (item, _) in &changes.set {

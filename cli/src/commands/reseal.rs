@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   paths ──SealedTree──▶ jobs ──keyring (all cores) │ controller──▶ Resealed ──edit──▶ Staged ──▶ renames
-//!             KeyOptions ──▶ Destination ┘                                  └──▶ report
+//!         SealingOptions ──▶ Destination ┘                                  └──▶ report
 //! ```
 //!
 //! Nothing is written before everything is computed and staged. What the controller opens it opens with its own keys
 //! and seals to its own; with keys at hand, a rule of the repository alone moves no value from one cluster to another.
 
+mod changes;
 mod controller;
 mod destination;
 mod keys;
@@ -17,11 +18,12 @@ use super::ReportFormat;
 use crate::error::{CommandError, Shown};
 use crate::interrupt;
 use crate::key_files::KeyFileOptions;
-use crate::key_source::KeyOptions;
+use crate::key_source::SealingOptions;
 use crate::output::{Content, Staged};
 use crate::progress::Progress;
 use crate::sealed_file::refuse_if_changed;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
+use changes::ChangeOptions;
 use destination::Destinations;
 use jiff::Timestamp;
 use privyseal_envelope::KeyId;
@@ -38,6 +40,10 @@ use std::path::PathBuf;
 /// Every value that an older key opens is sealed anew to the newest sealing key of its cluster, under the same scope,
 /// namespace and name. Every other byte of the files stays as it was.
 ///
+/// A value of format age keeps its other recipients: only the older keys of the clusters that are named, or that the rule
+/// names, make room for their newest ones. No recipient is added and no format changed unless the command line says so;
+/// where a rule asks for it, that is listed, and nothing is opened.
+///
 /// With --key the values are opened here, on all cores. Without it the controller of the cluster does it, and no
 /// plaintext leaves the cluster: that takes the right to `create` services/proxy of its Service.
 ///
@@ -49,7 +55,9 @@ use std::path::PathBuf;
 Examples:
   privyseal reseal .
   privyseal reseal clusters/prod --key backup.pem --dry-run
-  privyseal reseal . --for prod --only-key 0123456789abcdef")]
+  privyseal reseal . --for prod --only-key 0123456789abcdef
+  privyseal reseal apps --key backup.pem --format age --for prod --for dr
+  privyseal reseal apps --key backup.pem --add-recipient break-glass --drop-recipient old-cluster")]
 pub(super) struct Args {
     /// Files and folders
     #[arg(required = true, value_name = "PATH")]
@@ -75,7 +83,10 @@ pub(super) struct Args {
     output: ReportFormat,
 
     #[command(flatten)]
-    destination: KeyOptions,
+    changes: ChangeOptions,
+
+    #[command(flatten)]
+    destination: SealingOptions,
 }
 
 /// One SealedSecret that is to be looked at.
@@ -93,6 +104,8 @@ struct Outcome {
     values: BTreeMap<String, String>,
     /// The key that opened each of the old ones.
     opened_with: BTreeMap<String, KeyId>,
+    /// Whose each changed value was, and whose it is, for people.
+    moved: BTreeMap<String, (String, String)>,
     /// The annotation that then holds.
     hints: Option<String>,
 }
@@ -103,10 +116,18 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let tree = SealedTree::read(&args.paths);
     tree.warn_of_hidden("they stay as they are");
     let mut errors = tree.unreadable;
-    let mut destinations = Destinations::new(&args.destination, now, !args.keys.is_given());
+    let changes = args.changes.read(&args.destination, &mut args.destination.finder(now))?;
+    let live = !args.keys.is_given();
+    if live && changes.need_keys() {
+        return Err(CommandError::input(
+            "--format, --add-recipient and --drop-recipient take the opening keys: no controller does it for others",
+        )
+        .hint("give --key FILE"));
+    }
+    let mut destinations = Destinations::new(&args.destination, &changes, now, live);
     let mut jobs = Vec::new();
     for file in &tree.files {
-        match destinations.of(&file.path) {
+        match destinations.of(&file.path, now) {
             Ok(destination) => {
                 jobs.extend((0..file.objects.len()).map(|index| Job { file, index, destination }));
             }
@@ -115,10 +136,20 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     }
     let destinations = destinations.into_all();
     interrupt::check()?;
+    let mut differences = jobs
+        .iter()
+        .flat_map(|job| changes.differences(job, &destinations[job.destination]))
+        .collect::<Vec<_>>();
+    if !differences.is_empty() {
+        differences
+            .push(CommandError::failed("the values are not as they are asked for; nothing was opened"));
+        return CommandError::all(differences);
+    }
 
     let progress = Progress::new(jobs.len(), "resealing");
     let outcomes = if args.keys.is_given() {
-        keys::reseal(&jobs, &destinations, &args.keys.load()?, args.only_key, &progress)
+        let asked = keys::Asked { changes: &changes, only: args.only_key, now };
+        keys::reseal(&jobs, &destinations, &args.keys.load()?, asked, &progress)
     } else {
         controller::reseal(&jobs, &destinations, args.only_key, &progress)?
     };
@@ -143,7 +174,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     interrupt::check()?;
     Staged::commit_all(staged)?;
 
-    let report = Report::of(&done, &destinations);
+    let report = Report::of(&done);
     report.announce(args.dry_run);
     match args.output {
         ReportFormat::Text => report.write_text()?,

@@ -5,17 +5,15 @@ use crate::arguments::{parse_name, parse_namespace, scope_parser};
 use crate::documents::{Input, Located, collect};
 use crate::error::CommandError;
 use crate::input::Source;
-use crate::key_source::{Found, KeyOptions};
+use crate::key_source::{Choice, Keys, SealingOptions, Target};
 use crate::output::{Content, Destination, Staged};
 use crate::values::ValueOptions;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use privyseal_envelope::rsa::SealingKey;
 use privyseal_envelope::{Name, Namespace, Scope};
 use privyseal_manifest::{Document, DocumentError, Problem, SealedSecret, Secret, emit, names};
-use privyseal_seal::{BindingError, SealError, SealTo, Sealing};
+use privyseal_seal::{BindingError, SealError, Sealing};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 /// Seal Secrets, so that they can be committed
 ///
@@ -62,7 +60,7 @@ pub(super) struct Args {
     in_place: bool,
 
     #[command(flatten)]
-    key: KeyOptions,
+    key: SealingOptions,
 
     #[command(flatten)]
     values: ValueOptions,
@@ -87,16 +85,15 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     fill_in(&mut batches, args)?;
 
     let now = Timestamp::now();
-    let mut finder = args.key.finder(now);
-    let found = collect(choices.iter().map(|choice| finder.find(&choice.origin)))?;
-    let sealed = collect(
-        batches
-            .iter()
-            .zip(&choices)
-            .zip(&found)
-            .map(|((batch, choice), found)| batch.seal(found.usable_at(now)?, args.scope, choice.scope)),
-    )?;
-    announce(&found);
+    let chosen = find_each_once(args, &choices, now)?;
+    let sealed = collect(batches.iter().zip(&choices).map(|(batch, choice)| {
+        let found = chosen.iter().find(|(known, ..)| *known == choice);
+        let (_, _, keys) = found.expect("every choice was found");
+        batch.seal(keys, args.scope, choice.scope)
+    }))?;
+    for (_, target, keys) in &chosen {
+        target.announce(keys);
+    }
     if args.in_place {
         replace_files(&batches, &sealed, args.output)
     } else {
@@ -118,13 +115,22 @@ impl Args {
     }
 }
 
-/// Each key once.
-fn announce(found: &[Rc<Found>]) {
-    for (index, this) in found.iter().enumerate() {
-        if !found[..index].iter().any(|earlier| Rc::ptr_eq(earlier, this)) {
-            this.announce();
-        }
-    }
+/// A choice, whom it led to, and the keys of these.
+type Chosen<'a> = (&'a Choice, Target, Keys);
+
+/// What many files share is found, checked and told once.
+fn find_each_once<'a>(
+    args: &Args,
+    choices: &'a [Choice],
+    now: Timestamp,
+) -> Result<Vec<Chosen<'a>>, CommandError> {
+    let mut finder = args.key.finder(now);
+    let first = choices.iter().enumerate().filter(|(index, choice)| !choices[..*index].contains(choice));
+    collect(first.map(|(_, choice)| {
+        let target = args.key.find(&mut finder, choice, false)?;
+        let keys = target.keys(None, now)?;
+        Ok((choice, target, keys))
+    }))
 }
 
 /// The Secrets of one input.
@@ -164,18 +170,15 @@ impl Batch {
     /// `asked` is the command line's scope; `ruled` is for Secrets that name none.
     fn seal(
         &self,
-        key: &SealingKey,
+        keys: &Keys,
         asked: Option<Scope>,
         ruled: Option<Scope>,
     ) -> Result<Vec<SealedSecret>, CommandError> {
         collect(self.secrets.iter().map(|secret| {
             let annotations = secret.object.metadata.annotations.as_ref();
             let own = annotations.is_some_and(names::names_scope);
-            let how = Sealing {
-                to: SealTo::Classic(key),
-                scope: asked.or(ruled.filter(|_| !own)),
-                allow_empty: false,
-            };
+            let how =
+                Sealing { to: keys.seal_to(), scope: asked.or(ruled.filter(|_| !own)), allow_empty: false };
             privyseal_seal::seal(&secret.object, &how).map_err(|error| cannot_seal(secret, &error))
         }))
     }

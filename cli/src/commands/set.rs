@@ -3,12 +3,12 @@
 use crate::arguments::{parse_item, parse_name, parse_namespace};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
-use crate::key_source::KeyOptions;
+use crate::key_source::SealingOptions;
 use crate::sealed_file::SealedFile;
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_envelope::{Format, Item, Name, Namespace, Plaintext, SealedValue};
-use privyseal_seal::{BindingError, SealError, SealTo, seal_item};
+use privyseal_seal::{BindingError, SealError, seal_item};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -55,7 +55,7 @@ pub(super) struct Args {
     namespace: Option<Namespace>,
 
     #[command(flatten)]
-    key: KeyOptions,
+    key: SealingOptions,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
@@ -63,16 +63,16 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let mut file = SealedFile::read(&args.file, args.name.as_ref().map(Name::as_str))?;
     let item = args.item.as_str();
     fill_in_namespace(&mut file, args.namespace.as_ref())?;
-    keep_format(&file, item)?;
     let value = args.value()?;
 
     let now = Timestamp::now();
-    let found = args.key.finder(now).find(&choice.origin)?;
-    let key = found.usable_at(now)?;
-    let (sealed, hints) = seal_item(&file.sealed.object, &args.item, &value, SealTo::Classic(key))
+    let target = args.key.find(&mut args.key.finder(now), &choice, false)?;
+    let keys = target.keys(own_format(&file, item), now)?;
+    let (sealed, hints) = seal_item(&file.sealed.object, &args.item, &value, keys.seal_to())
         .map_err(|error| cannot_seal(&file, &error))?;
     file.write(|edit| edit.set_item(item, sealed.to_base64()).sealed_with(hints.to_text()))?;
-    found.announce();
+    target.announce(&keys);
+    warn_of_others(&file, item, &sealed);
     speech::note(format_args!("{}: {item} is set", Shown(&args.file.to_string_lossy())));
     Ok(())
 }
@@ -128,16 +128,24 @@ pub(super) fn fill_in_namespace(
     Ok(())
 }
 
-/// A value of another format was made so on purpose.
-pub(super) fn keep_format(file: &SealedFile, item: &str) -> Result<(), CommandError> {
+/// The format of the value that an item has; none if it has none yet.
+pub(super) fn own_format(file: &SealedFile, item: &str) -> Option<Format> {
     let there = file.sealed.object.spec.encrypted_data.get(item);
-    let format = there.and_then(|text| SealedValue::from_base64(text).ok()).map(|value| value.format());
-    match format {
-        None | Some(Format::Classic) => Ok(()),
-        Some(other) => Err(CommandError::failed(
-            file.sealed
-                .message(format_args!("{item} is of format {other}, which this release does not seal")),
-        )),
+    there.and_then(|text| SealedValue::from_base64(text).ok()).map(|value| value.format())
+}
+
+/// Whoever can open one item of an object and not the others gets no Secret. That is told, since it may be meant.
+fn warn_of_others(file: &SealedFile, item: &str, sealed: &SealedValue) {
+    let others: Vec<_> = privyseal_seal::sealed_otherwise(&file.sealed.object, item, sealed)
+        .into_iter()
+        .map(|name| Shown(name).to_string())
+        .collect();
+    if !others.is_empty() {
+        speech::warning(format_args!(
+            "other items of the object are sealed otherwise, for others or in another format: {}; `privyseal inspect` shows \
+             how, `privyseal reseal` can change it",
+            others.join(", ")
+        ));
     }
 }
 

@@ -1,29 +1,42 @@
-//! A certificate that was found, and who says that it is the one.
+//! Sealing keys that were found, and who says that they are the ones.
 
 use crate::cluster::Answer;
 use crate::error::{CommandError, Shown};
 use crate::speech;
 use jiff::Timestamp;
-use privyseal_envelope::Fingerprint;
+use privyseal_envelope::age::{Kind, Recipient};
 use privyseal_envelope::rsa::SealingKey;
-use privyseal_keys::{Certificate, NotUsable, Published, PublishedKeys};
+use privyseal_envelope::{Fingerprint, KeyId};
+use privyseal_keys::{Certificate, NotUsable, PublicHalf, Published, PublishedKeys};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A certificate, and who says that it is the one.
+/// The sealing keys of one who is to open, and who says that they are the ones.
 pub(crate) struct Found {
-    /// The certificate, whatever its dates say.
-    pub(crate) certificate: Certificate,
+    /// The certificate, whatever its dates say; none of a recipient that is no cluster.
+    pub(crate) certificate: Option<Certificate>,
+    /// The recipients. They are the same one's: sealing to any of them will do.
+    pub(crate) recipients: Vec<Recipient>,
     /// Who says so.
     pub(crate) provenance: Provenance,
     /// The signed list, if a cluster gave it just now.
     pub(crate) published: Option<Published>,
-    /// All keys of the cluster that the signed list names, revoked ones too; none if there is no list.
+    /// All keys of the cluster that the signed list names, revoked ones too; none if there is no list. Of a recipient it
+    /// is the recipient itself.
     pub(crate) siblings: Option<BTreeSet<Fingerprint>>,
 }
 
-/// Who says that a certificate is the one to seal with.
+/// Who says that keys are the ones to seal with.
 pub(crate) enum Provenance {
+    /// The command line, which has the recipient itself.
+    Recipient,
+    /// A recipient of the repository, which is pinned.
+    ConfiguredRecipient {
+        /// Its name, and why it is this one.
+        recipient: String,
+        /// The file that has it.
+        file: String,
+    },
     /// The command line named it.
     Named {
         /// The file or URL.
@@ -73,21 +86,40 @@ pub(crate) enum Provenance {
     },
 }
 
-/// The newest certificate of a list that is neither revoked nor outside its dates.
-pub(crate) fn newest_usable(list: &PublishedKeys, now: Timestamp) -> Option<Certificate> {
-    let certificates = list.keys.iter().map(|key| &key.certificate);
-    certificates
-        .filter(|certificate| !list.revoked.contains(&certificate.fingerprint()))
-        .find(|certificate| certificate.usable_at(now).is_ok())
-        .cloned()
+/// The newest key of a list that is neither revoked nor outside its dates.
+pub(crate) fn newest_half(list: &PublishedKeys, now: Timestamp) -> Option<PublicHalf> {
+    let revoked = |key: &PublicHalf| key.fingerprints().any(|part| list.revoked.contains(&part));
+    list.keys.iter().filter(|key| !revoked(key)).find(|key| key.certificate.usable_at(now).is_ok()).cloned()
 }
 
-/// All keys that a list names.
+/// The certificate of the newest key of a list that is neither revoked nor outside its dates.
+pub(crate) fn newest_usable(list: &PublishedKeys, now: Timestamp) -> Option<Certificate> {
+    newest_half(list, now).map(|half| half.certificate)
+}
+
+/// All keys that a list names, recipients too.
 pub(super) fn all_keys(list: &PublishedKeys) -> BTreeSet<Fingerprint> {
-    list.keys.iter().map(|key| key.certificate.fingerprint()).chain(list.revoked.iter().copied()).collect()
+    list.keys.iter().flat_map(PublicHalf::fingerprints).chain(list.revoked.iter().copied()).collect()
 }
 
 impl Found {
+    /// A key that nobody signed a list for.
+    pub(super) fn of_half(half: PublicHalf, provenance: Provenance) -> Self {
+        let PublicHalf { certificate, recipients } = half;
+        Self { certificate: Some(certificate), recipients, provenance, published: None, siblings: None }
+    }
+
+    /// A recipient that is no cluster.
+    pub(super) fn of_recipient(recipient: Recipient, provenance: Provenance) -> Self {
+        let siblings = Some(BTreeSet::from([recipient.fingerprint()]));
+        Self { certificate: None, recipients: vec![recipient], provenance, published: None, siblings }
+    }
+
+    /// A recipient that the command line names.
+    pub(crate) fn named(recipient: Recipient) -> Self {
+        Self::of_recipient(recipient, Provenance::Recipient)
+    }
+
     /// What a cluster gave. `cluster` is its name in the configuration, and why it is this one.
     pub(super) fn from_answer(
         answer: Answer,
@@ -96,7 +128,7 @@ impl Found {
     ) -> Result<Self, CommandError> {
         match answer {
             Answer::Published { server, place, list, publisher, texts } => {
-                let certificate = newest_usable(&list, now).ok_or_else(|| {
+                let half = newest_half(&list, now).ok_or_else(|| {
                     CommandError::failed(format!(
                         "{}: {place}: no key of the list may seal now",
                         Shown(&server)
@@ -111,25 +143,57 @@ impl Found {
                     time: list.time,
                 };
                 let siblings = Some(all_keys(&list));
-                Ok(Self { certificate, provenance, published: Some(texts), siblings })
+                Ok(Self { published: Some(texts), siblings, ..Self::of_half(half, provenance) })
             }
             Answer::Served { server, service, certificate } => {
                 let provenance = Provenance::Served { cluster, server, service };
-                Ok(Self { certificate: *certificate, provenance, published: None, siblings: None })
+                Ok(Self::of_half((*certificate).into(), provenance))
             }
         }
     }
 
-    /// Says on stderr which key is sealed with, and who says so.
-    pub(crate) fn announce(&self) {
-        self.provenance.announce();
-        let (fingerprint, until) = (self.certificate.fingerprint(), self.certificate.not_after());
-        speech::note(format_args!("sealing with key {fingerprint} (until {until})"));
+    /// The recipient of a kind.
+    pub(crate) fn recipient(&self, kind: Kind) -> Option<&Recipient> {
+        self.recipients.iter().find(|recipient| recipient.kind() == kind)
     }
 
-    /// The sealing key, if one may seal with it now.
-    pub(crate) fn usable_at(&self, now: Timestamp) -> Result<&SealingKey, CommandError> {
-        self.certificate.usable_at(now).map_err(|error| {
+    /// The key ids that its keys go by, and those of the keys that it had before, as far as they are known.
+    pub(crate) fn key_ids(&self) -> BTreeSet<KeyId> {
+        let newest = self.certificate.iter().map(Certificate::fingerprint);
+        let newest = newest.chain(self.recipients.iter().map(Recipient::fingerprint));
+        newest.chain(self.siblings.iter().flatten().copied()).map(|key| key.key_id()).collect()
+    }
+
+    /// A short name, for people.
+    pub(crate) fn who(&self) -> String {
+        match (&self.provenance, self.recipients.first()) {
+            (Provenance::Recipient, Some(recipient)) => {
+                format!("{} recipient {}", recipient.kind(), recipient.fingerprint())
+            }
+            (provenance, _) => provenance.to_string(),
+        }
+    }
+
+    /// Whether one may seal with it now.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), CommandError> {
+        self.certificate.as_ref().map_or(Ok(()), |certificate| self.usable(certificate, now).map(drop))
+    }
+
+    /// The key of the certificate, if there is one and one may seal with it now.
+    pub(crate) fn sealing_key(&self, now: Timestamp) -> Result<&SealingKey, CommandError> {
+        let certificate = self.certificate.as_ref().ok_or_else(|| {
+            CommandError::input(format!("{}: only values of format age can be sealed to it", self.provenance))
+                .hint("--format age seals for it and for clusters alike")
+        })?;
+        self.usable(certificate, now)
+    }
+
+    fn usable<'a>(
+        &self,
+        certificate: &'a Certificate,
+        now: Timestamp,
+    ) -> Result<&'a SealingKey, CommandError> {
+        certificate.usable_at(now).map_err(|error| {
             let (what, hint) = match error {
                 NotUsable::Expired { not_after } => (
                     format!("the certificate expired on {not_after}"),
@@ -154,7 +218,10 @@ impl Provenance {
             }
         };
         match self {
-            Self::Named { .. } => {}
+            Self::Named { .. } | Self::Recipient => {}
+            Self::ConfiguredRecipient { recipient, file } => {
+                speech::note(format_args!("sealing for {}, of {}", Shown(recipient), Shown(file)));
+            }
             Self::CertificateFile { cluster, file } => {
                 speech::note(format_args!("sealing for {}, with {}", Shown(cluster), Shown(file)));
             }
@@ -182,7 +249,9 @@ impl Provenance {
 impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named { name: place }
+            Self::Recipient => f.write_str("--recipient"),
+            Self::ConfiguredRecipient { recipient: place, .. }
+            | Self::Named { name: place }
             | Self::CertificateFile { file: place, .. }
             | Self::KeyFile { file: place, .. }
             | Self::Published { server: place, .. }

@@ -56,7 +56,7 @@ fn the_kubeconfigs_namespace_is_not_used() {
         &error,
         &[
             "no sealing key is given",
-            "hint: give --cert FILE, --for CLUSTER of the configuration, or --context",
+            "hint: give --cert FILE, --for CLUSTER of the configuration, --recipient RECIPIENT, or --context",
         ],
     );
 }
@@ -271,7 +271,7 @@ fn sealed_values_that_are_none() {
     };
     let run = |text: String| scene.run("unseal --key key.pem").stdin(text).fails(1);
     has(&run(sealed("not_base64")), &["k: the sealed value is not standard base64"]);
-    has(&run(sealed("YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==")), &["format age"]);
+    has(&run(sealed("YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==")), &["k: its header is not that of an age v1 file"]);
     has(&run(sealed("AAAA")), &["k: none of 1 keys opens it"]);
     let escape = sealed("AAAA").replace("    k:", "    \"\\e[31mk\":");
     has(&run(escape), &["\\u{1b}[31mk: the item's name is not an item name"]);

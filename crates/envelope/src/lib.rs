@@ -39,4 +39,4 @@ pub use binding::{Binding, Item, Name, Namespace, Scope};
 pub use error::{DecodeError, KeyError, NameError, OpenError, SealError};
 pub use fingerprint::{Fingerprint, KeyId};
 pub use plaintext::Plaintext;
-pub use sealed_value::{Format, SealedValue};
+pub use sealed_value::{Format, SealedValue, UnknownFormat};

@@ -6,7 +6,7 @@ use crate::{DecodeError, base64_text};
 const AGE_MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
 /// Which of the two formats a sealed value is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// RSA-OAEP and AES-256-GCM: the peer's wire format.
     Classic,
@@ -15,6 +15,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Classic, Self::Age];
+
     /// The word used in flags and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,6 +32,26 @@ impl std::fmt::Display for Format {
         f.write_str(self.as_str())
     }
 }
+
+impl std::str::FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(UnknownFormat)
+    }
+}
+
+/// The text is not one of `classic`, `age`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownFormat;
+
+impl std::fmt::Display for UnknownFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not a format: one of classic, age")
+    }
+}
+
+impl std::error::Error for UnknownFormat {}
 
 /// One sealed value: well-formed base64, nothing more is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

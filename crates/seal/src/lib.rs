@@ -12,6 +12,7 @@
 //! no cluster. Pure: no clock (`now` decides before, when a key is chosen), no file, no network, no log.
 
 mod binding;
+mod claims;
 pub mod hints;
 mod inspect;
 mod open;
@@ -20,6 +21,7 @@ mod seal;
 mod seal_to;
 
 pub use binding::{BindingError, binding_of};
+pub use claims::{claimed, sealed_otherwise};
 pub use inspect::{Inspection, ItemInspection, Names, Verdict, inspect};
 pub use open::{
     DEFAULT_ATTEMPTS, IntoSecretError, ItemError, ItemFailure, OpenError, Opened, OpenedBy, open,

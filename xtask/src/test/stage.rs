@@ -12,7 +12,7 @@ use crate::generate::{self, CHART, NAMESPACE, RELEASE};
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Lines};
 use crate::workspace::{Profile, Workspace};
-use crate::{fuzz, go_tools, image};
+use crate::{fuzz, go_tools, image, node_tools};
 
 /// The stages, in the order in which they run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -35,6 +35,8 @@ pub(crate) enum Stage {
     Fuzz,
     /// The control plane and the peers, built from their Go modules
     GoTools,
+    /// The peer that is an npm package
+    NodeTools,
     /// Generated files are as they would be made
     Generated,
     /// helm lint and helm template
@@ -58,6 +60,7 @@ impl Stage {
             Self::Doc => "doc",
             Self::Fuzz => "fuzz",
             Self::GoTools => "go-tools",
+            Self::NodeTools => "node-tools",
             Self::Generated => "generated",
             Self::Chart => "chart",
             Self::GoTest => "go-test",
@@ -65,9 +68,9 @@ impl Stage {
         }
     }
 
-    /// True if all of it needs Go. `generated` needs it for a part only.
-    pub(crate) fn needs_go(self) -> bool {
-        matches!(self, Self::GoTools | Self::Chart | Self::GoTest | Self::E2e)
+    /// True if all of it needs Go or Node. `generated` needs Go for a part only.
+    pub(crate) fn needs_go_or_node(self) -> bool {
+        matches!(self, Self::GoTools | Self::NodeTools | Self::Chart | Self::GoTest | Self::E2e)
     }
 
     /// Does it; gives what the table should say beside "ok".
@@ -82,6 +85,7 @@ impl Stage {
             Self::Doc => run.doc(),
             Self::Fuzz => fuzz::run_all(run.workspace),
             Self::GoTools => run.go_tools(),
+            Self::NodeTools => Ok(node_tools::install(run.workspace)?.to_owned()),
             Self::Generated => run.generated(),
             Self::Chart => run.chart(),
             Self::GoTest => run.go_test(),
@@ -126,7 +130,7 @@ impl<'a> Run<'a> {
             Need::Script,
         ];
         if !self.quick {
-            needs.extend([Need::Go, Need::Ldd]);
+            needs.extend([Need::Go, Need::Node, Need::Ldd]);
         }
         for found in prerequisites::check(self.workspace, &needs)? {
             println!("{found}");
@@ -262,7 +266,7 @@ impl<'a> Run<'a> {
 
     fn go_test(&mut self) -> Result<String> {
         let mut gofmt = Command::new("gofmt");
-        gofmt.arg("-l").arg(self.workspace.root().join(CONTROL_PLANE));
+        gofmt.arg("-l").args([CONTROL_PLANE, PEERS].map(|folder| self.workspace.root().join(folder)));
         let unformatted = process::output(&mut gofmt)?;
         if !unformatted.is_empty() {
             bail!("not formatted by gofmt:\n{unformatted}");
@@ -273,6 +277,7 @@ impl<'a> Run<'a> {
 
     fn e2e(&mut self) -> Result<String> {
         self.go_tools()?;
+        node_tools::install(self.workspace)?;
         self.cargo(&["build", "--workspace", "--all-targets", "--locked"])?;
         image::write_for_tests(self.workspace)?;
         let families = targets::tests(self.workspace, |package| package == E2E)?;
@@ -300,6 +305,8 @@ impl<'a> Run<'a> {
 /// The package of the end-to-end tests.
 const E2E: &str = "privyseal-tests";
 const CONTROL_PLANE: &str = "tests/control-plane";
+/// Where one of the peers' modules has a program of ours.
+const PEERS: &str = "tests/peers";
 /// Each may have a control plane of its own, which is busy on both cores while it starts.
 const E2E_THREADS: &str = "2";
 /// Libraries that would be a second source of cryptography or TLS. deny.toml has the same list.

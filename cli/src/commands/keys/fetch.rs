@@ -6,13 +6,14 @@ use crate::key_source::KeyOptions;
 use crate::output::{Content, Destination};
 use crate::speech;
 use jiff::Timestamp;
+use privyseal_keys::PublicHalf;
 use privyseal_repo::KeyFile;
 use std::path::PathBuf;
 
 /// Fetch the certificate to seal with
 ///
-/// Writes the certificate as PEM to stdout, and on stderr which cluster it is from, who signed for it, its fingerprint
-/// and its dates. Compare the fingerprint once with someone who knows the cluster; from then on, the file is all that
+/// Writes the certificate as PEM to stdout, below it the cluster's age recipients, one per line, and on stderr which
+/// cluster it is from, who signed for it, its fingerprints and its dates. Compare the fingerprint once with someone who knows the cluster; from then on, the file is all that
 /// sealing needs.
 ///
 /// Asks for the signed list of keys that the controller publishes. Where there is none, as with the controller of
@@ -30,6 +31,10 @@ pub(super) struct Args {
     #[arg(long)]
     published: bool,
 
+    /// Write the age recipients alone, as `age -R` reads them
+    #[arg(long, conflicts_with = "published")]
+    recipients: bool,
+
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     out_file: Option<PathBuf>,
@@ -40,11 +45,20 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let now = Timestamp::now();
-    let choice = args.key.choose(args.out_file.as_deref())?;
-    let found = args.key.finder(now).find_live(&choice.origin)?;
-    found.usable_at(now)?;
+    let origin = args.key.choose(args.out_file.as_deref())?;
+    let found = args.key.finder(now).find_live(&origin)?;
+    found.check(now)?;
     found.provenance.announce();
-    speech::note(describe(&found.certificate));
+    let certificate = found.certificate.as_ref().ok_or_else(|| {
+        CommandError::input(format!(
+            "{}: a recipient of the configuration, which is there already",
+            found.provenance
+        ))
+    })?;
+    speech::note(describe(certificate));
+    for recipient in &found.recipients {
+        speech::note(format_args!("{} recipient {}", recipient.kind(), recipient.fingerprint()));
+    }
     let text = match (&found.published, args.published) {
         (Some(published), true) => KeyFile(published.clone()).to_text(),
         (None, true) => {
@@ -54,7 +68,20 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             ))
             .hint("without --published you get the certificate, which a repository can hold too"));
         }
-        (_, false) => found.certificate.to_pem(),
+        (_, false) if args.recipients => {
+            let lines = found.recipients.iter().map(|recipient| format!("{recipient}\n"));
+            let text: String = lines.collect();
+            if text.is_empty() {
+                return Err(CommandError::failed(format!("{}: it has no age recipients", found.provenance))
+                    .hint(
+                        "its controller must be of this release or newer, and not that of sealed-secrets",
+                    ));
+            }
+            text
+        }
+        (_, false) => {
+            PublicHalf { certificate: certificate.clone(), recipients: found.recipients.clone() }.to_text()
+        }
     };
     Destination::from_option(args.out_file.as_deref()).write(text.as_bytes(), Content::Public)
 }

@@ -9,11 +9,13 @@ use crate::speech;
 use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::key_secret;
+use privyseal_envelope::age::Identity;
 use privyseal_envelope::rsa::KeySize;
 use privyseal_envelope::{Name, Namespace};
 use privyseal_keys::KeyPair;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// Make a new key, as the Secret that a controller takes
 ///
@@ -23,13 +25,29 @@ use std::path::PathBuf;
 ///
 /// The Secret has a generateName, as the controller's own keys do, so it is for `kubectl create`; with --name it is
 /// for `kubectl apply` too. The controller notices the new Secret and seals with its newest key.
+///
+/// With --age it makes an age identity instead, for somebody who is no cluster: a key in a safe that opens in an emergency,
+/// or one that backups are encrypted to. It is written as `age-keygen` writes it, and its recipient is shown on stderr.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   privyseal keys generate -n privyseal --cert-out prod.pem | kubectl create -f -
   privyseal keys generate --out-file key.yaml --cert-out cert.pem
-  privyseal seal --cert cert.pem secret.yaml | privyseal unseal --key key.yaml")]
+  privyseal seal --cert cert.pem secret.yaml | privyseal unseal --key key.yaml
+  privyseal keys generate --age --out-file break-glass.txt")]
 pub(super) struct Args {
+    /// Make an age identity instead: hybrid, which a quantum computer does not break, or x25519, which age before 1.3 knows
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "hybrid",
+        conflicts_with_all = ["size", "validity", "common_name", "namespace", "prefix", "name", "output", "cert_out"]
+    )]
+    age: Option<AgeKind>,
+
     /// Bits of the RSA key
     #[arg(long, value_enum, value_name = "BITS", default_value = "4096")]
     size: Size,
@@ -62,7 +80,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     out_file: Option<PathBuf>,
 
-    /// Write the certificate to this file too, so that one can seal at once
+    /// Write the certificate, and the age recipients below it, to this file too, so that one can seal at once
     #[arg(long, value_name = "FILE")]
     cert_out: Option<PathBuf>,
 }
@@ -90,7 +108,16 @@ impl From<Size> for KeySize {
     }
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum AgeKind {
+    Hybrid,
+    X25519,
+}
+
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    if let Some(kind) = args.age {
+        return age_identity(args, kind);
+    }
     if args.out_file.is_none() && std::io::stdout().is_terminal() {
         return Err(CommandError::input("stdout is a terminal, and the Secret holds a private key").hint(
             "pipe it into `kubectl create -f -`, or give --out-file FILE; `--out-file -` shows it all the same",
@@ -111,7 +138,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         ManifestFormat::Json => secret.to_json_pretty(),
     };
 
-    let certificate = pair.certificate().to_pem();
+    let certificate = pair.public_half().to_text();
     let certificate = args
         .cert_out
         .as_deref()
@@ -121,6 +148,39 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     Destination::from_option(args.out_file.as_deref()).write(text.as_bytes(), Content::Secret)?;
     certificate.map(Staged::commit).transpose()?;
     speech::note(describe(pair.certificate()));
+    for recipient in pair.public_half().recipients {
+        speech::note(format_args!("{} recipient {}", recipient.kind(), recipient.fingerprint()));
+    }
+    Ok(())
+}
+
+/// As `age-keygen` writes it, so that its users and scripts find what they expect.
+fn age_identity(args: &Args, kind: AgeKind) -> Result<(), CommandError> {
+    if args.out_file.is_none() && std::io::stdout().is_terminal() {
+        return Err(CommandError::input("stdout is a terminal, and an identity is a private key")
+            .hint("give --out-file FILE; `--out-file -` shows it all the same"));
+    }
+    let identity = match kind {
+        AgeKind::Hybrid => Identity::generate_hybrid()
+            .map_err(|error| CommandError::failed(format!("the key cannot be made: {error}")))?,
+        AgeKind::X25519 => Identity::generate_x25519(),
+    };
+    let recipient = identity.recipient();
+    let created = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    let head = format!("# created: {created}\n# public key: {recipient}\n");
+    let secret = identity.to_text();
+    // The whole capacity at once: growing would leave a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(head.len() + secret.len()));
+    text.push_str(&head);
+    text.push_str(&secret);
+    Destination::from_option(args.out_file.as_deref()).write(text.as_bytes(), Content::Secret)?;
+    speech::note(format_args!(
+        "{} recipient {} (id {}):",
+        recipient.kind(),
+        recipient.fingerprint(),
+        recipient.fingerprint().key_id()
+    ));
+    speech::note(recipient);
     Ok(())
 }
 

@@ -1,85 +1,136 @@
 //! Resealing in the cluster: each object is verified, and what an older key opens is sealed anew there.
 
+use super::changes::{described, is_rewrapped};
 use super::destination::Destination;
 use super::{Job, Outcome};
 use crate::cluster::{Controller, OpenedWith, Verdict};
 use crate::error::CommandError;
 use crate::interrupt;
+use crate::key_source::Found;
 use crate::progress::Progress;
 use futures::StreamExt as _;
-use privyseal_envelope::{KeyId, SealedValue};
+use privyseal_envelope::{Format, KeyId, SealedValue};
 use privyseal_manifest::SealedSecret;
 use privyseal_seal::hints::Hints;
+use std::collections::BTreeMap;
 
 /// One outcome for each job. A cluster that cannot be reached fails the whole.
+///
+/// A value of format age may be several clusters': each has its turn with what the one before made of it.
 pub(super) fn reseal(
     jobs: &[Job<'_>],
     destinations: &[Destination],
     only: Option<KeyId>,
     progress: &Progress,
 ) -> Result<Vec<Result<Outcome, CommandError>>, CommandError> {
-    let mut outcomes: Vec<_> = jobs.iter().map(|_| None).collect();
+    let mut states: Vec<_> = jobs.iter().map(|job| Ok(State::of(job))).collect();
     for (number, destination) in destinations.iter().enumerate() {
-        let Some(connection) = &destination.connection else { continue };
-        let numbered = jobs.iter().enumerate().filter(|(_, job)| job.destination == number);
-        let done: Vec<_> = connection.session(async |session| {
-            let controller = session.controller().await?;
-            let work = numbered.map(async |(index, job)| {
-                let outcome = one(&controller, job, destination, only).await;
-                progress.step();
-                (index, outcome)
-            });
-            Ok(futures::stream::iter(work).buffer_unordered(AT_ONCE).collect().await)
-        })?;
-        for (index, outcome) in done {
-            outcomes[index] = Some(outcome);
+        for (connection, found) in &destination.clusters {
+            let mine = jobs.iter().zip(&mut states).filter(|(job, _)| job.destination == number);
+            connection.session(async |session| {
+                let controller = session.controller().await?;
+                let work = mine.map(async |(job, state)| {
+                    if let Ok(before) = state {
+                        match one(&controller, job, before, found, only).await {
+                            Ok(()) => {}
+                            Err(error) => *state = Err(error),
+                        }
+                    }
+                    progress.step();
+                });
+                futures::stream::iter(work).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+                Ok(())
+            })?;
         }
     }
-    let missing = || Err(CommandError::failed("a cluster that cannot be asked"));
-    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect())
+    Ok(states.into_iter().zip(jobs).map(|(state, job)| Ok(state?.into_outcome(job))).collect())
+}
+
+/// What has become of an object so far.
+struct State {
+    object: SealedSecret,
+    opened_with: OpenedWith,
+    hints: Hints,
+}
+
+impl State {
+    fn of(job: &Job<'_>) -> Self {
+        let object = job.object().clone();
+        let hints = Hints::read(object.metadata.annotations.as_ref());
+        Self { object, opened_with: OpenedWith::new(), hints }
+    }
+
+    fn into_outcome(self, job: &Job<'_>) -> Outcome {
+        let before = &job.object().spec.encrypted_data;
+        let values: BTreeMap<_, _> =
+            self.object.spec.encrypted_data.into_iter().filter(|(item, new)| before[item] != *new).collect();
+        let moved = values.iter().map(|(item, new)| {
+            let key = self.opened_with.get(item).map(KeyId::to_string).unwrap_or_default();
+            let text = |text: &str, classic: String| match SealedValue::from_base64(text) {
+                Ok(value) if value.format() == Format::Age => described(&value),
+                _ => classic,
+            };
+            let newest = SealedValue::from_base64(new).ok().and_then(|new| self.hints.key_of(item, &new));
+            let to = text(new, newest.map(|key| key.to_string()).unwrap_or_default());
+            (item.clone(), (text(&before[item], key), to))
+        });
+        Outcome { moved: moved.collect(), values, opened_with: self.opened_with, hints: self.hints.to_text() }
+    }
 }
 
 async fn one(
     controller: &Controller<'_>,
     job: &Job<'_>,
-    destination: &Destination,
+    state: &mut State,
+    found: &Found,
     only: Option<KeyId>,
-) -> Result<Outcome, CommandError> {
+) -> Result<(), CommandError> {
     interrupt::check()?;
-    let object = job.object();
-    let Verdict::Opens(opened_with) = controller.verify(object).await? else {
+    let Verdict::Opens(opened_with) = controller.verify(&state.object).await? else {
         return Err(does_not_open(job));
     };
-    let newest = destination.key.fingerprint().key_id();
+    let newest = found.certificate.as_ref().map(|certificate| certificate.fingerprint().key_id());
+    let newest = newest.ok_or_else(|| CommandError::failed("a cluster without a key that seals"))?;
     let wanted = |key: &KeyId| *key != newest && only.is_none_or(|only| *key == only);
-    let mut hints = Hints::read(object.metadata.annotations.as_ref());
-    note(&mut hints, object, &opened_with);
-    let mut part = object.clone();
+    note(&mut state.hints, &state.object, &opened_with);
+    let mut part = state.object.clone();
     part.spec.encrypted_data.retain(|item, _| opened_with.get(item).is_some_and(wanted));
+    state.opened_with.extend(opened_with);
     if part.spec.encrypted_data.is_empty() {
-        return Ok(Outcome { values: Default::default(), opened_with, hints: hints.to_text() });
+        return Ok(());
     }
     let rotated = controller.rotate(&part).await?.ok_or_else(|| does_not_open(job))?;
     let said = Hints::read(rotated.metadata.annotations.as_ref());
-    for (item, old) in &part.spec.encrypted_data {
-        let new = rotated.spec.encrypted_data.get(item).filter(|new| *new != old);
-        let value = new.and_then(|new| SealedValue::from_base64(new).ok());
-        let key = value.as_ref().and_then(|value| said.key_of(item, value));
-        match (value, key) {
-            (Some(value), Some(key)) if key == newest => hints.note(item, &value, Some(key)),
-            (_, key) => return Err(not_the_newest(job, newest, key)),
+    for (item, old) in part.spec.encrypted_data {
+        let text = rotated.spec.encrypted_data.get(&item);
+        let new = text.and_then(|new| SealedValue::from_base64(new).ok());
+        let (Some(text), Some(new), Ok(old)) = (text, new, SealedValue::from_base64(&old)) else {
+            return Err(not_the_newest(job, newest, None));
+        };
+        match old.format() {
+            Format::Classic => match said.key_of(&item, &new) {
+                Some(key) if key == newest && new != old => state.hints.note(&item, &new, Some(key)),
+                key => return Err(not_the_newest(job, newest, key)),
+            },
+            // Whoever else can open it is to go on doing so, and nobody may have come in.
+            Format::Age if is_rewrapped(&old, &new, found) => {}
+            Format::Age => {
+                return Err(CommandError::failed(
+                    job.message("the controller gave back another value than the one it was given"),
+                )
+                .hint("do not commit it; look at the controller's log"));
+            }
         }
+        state.object.spec.encrypted_data.insert(item, text.clone());
     }
-    let values = part.spec.encrypted_data.keys();
-    let values = values.map(|item| (item.clone(), rotated.spec.encrypted_data[item].clone())).collect();
-    Ok(Outcome { values, opened_with, hints: hints.to_text() })
+    Ok(())
 }
 
 fn note(hints: &mut Hints, object: &SealedSecret, opened_with: &OpenedWith) {
     for (item, key) in opened_with {
         let text = object.spec.encrypted_data.get(item);
         if let Some(value) = text.and_then(|text| SealedValue::from_base64(text).ok()) {
-            hints.note(item, &value, Some(*key));
+            hints.note(item, &value, (value.format() == Format::Classic).then_some(*key));
         }
     }
 }

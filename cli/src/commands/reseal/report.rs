@@ -1,6 +1,5 @@
 //! What was resealed, for people and for programs.
 
-use super::destination::Destination;
 use super::{Job, Outcome, name_of};
 use crate::error::{CommandError, Shown};
 use crate::output::to_stdout;
@@ -31,7 +30,7 @@ struct ObjectReport {
     items: BTreeMap<String, ItemReport>,
 }
 
-/// Key ids before and after.
+/// Key ids before and after; of a value of format age those of all its recipients, joined by `+`.
 #[derive(Serialize)]
 struct ItemReport {
     from: String,
@@ -39,15 +38,15 @@ struct ItemReport {
 }
 
 impl Report {
-    pub(super) fn of(done: &[(&Job<'_>, Outcome)], destinations: &[Destination]) -> Self {
+    pub(super) fn of(done: &[(&Job<'_>, Outcome)]) -> Self {
         let (mut resealed, mut kept) = (0, 0);
         let objects = done.iter().map(|(job, outcome)| {
-            let newest = destinations[job.destination].key.fingerprint().key_id();
             resealed += outcome.values.len();
             kept += outcome.opened_with.len() - outcome.values.len();
-            let item = |(item, from): (&String, &KeyId)| {
-                let to = if outcome.values.contains_key(item) { newest } else { *from };
-                (item.clone(), ItemReport { from: from.to_string(), to: to.to_string() })
+            let item = |(item, key): (&String, &KeyId)| {
+                let stays = || (key.to_string(), key.to_string());
+                let (from, to) = outcome.moved.get(item).cloned().unwrap_or_else(stays);
+                (item.clone(), ItemReport { from, to })
             };
             let sealed = &job.file.objects[job.index].1;
             ObjectReport {

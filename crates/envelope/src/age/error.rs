@@ -131,7 +131,7 @@ pub enum NotARecipient {
     Identity,
     /// A plugin's, an SSH key, or anything else.
     Unknown,
-    /// It would let everybody open what is sealed to it.
+    /// Its numbers are none that a key has: everybody, or nobody, could open what is sealed to it.
     Weak,
 }
 
@@ -144,7 +144,7 @@ impl fmt::Display for NotARecipient {
             Self::Unknown => {
                 "not an age recipient: age1pq1 or age1, and its characters complete; no plugin and no SSH key"
             }
-            Self::Weak => "not a usable age recipient: its point is of low order",
+            Self::Weak => "not a usable age recipient: no private key has it",
         })
     }
 }

@@ -178,6 +178,11 @@ impl<'a> File<'a> {
         VaultStanza::of(&self.header.stanza(at)?)
     }
 
+    /// Whether another file has the same payload, byte for byte: only its recipients can be others.
+    pub fn has_payload_of(&self, other: &File<'_>) -> bool {
+        self.bytes[self.header.len()..] == other.bytes[other.header.len()..]
+    }
+
     /// Tries an identity with each stanza of its kind: so many private operations at most.
     ///
     /// # Errors

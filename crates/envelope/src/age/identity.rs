@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// A private key of one of the two kinds. No `Debug`, `Display` or `Serialize`; wiped when dropped.
 pub enum Identity {
     /// `AGE-SECRET-KEY-PQ-1…`
-    Hybrid(Box<HybridIdentity>),
+    Hybrid(HybridIdentity),
     /// `AGE-SECRET-KEY-1…`
     X25519(age::x25519::Identity),
 }
@@ -16,7 +16,7 @@ pub enum Identity {
 impl Identity {
     /// Makes a new post-quantum one.
     pub fn generate_hybrid() -> Result<Self, KeyError> {
-        HybridIdentity::generate().map(Box::new).map(Self::Hybrid)
+        HybridIdentity::generate().map(Self::Hybrid)
     }
 
     /// Makes a new classical one.
@@ -49,13 +49,20 @@ impl Identity {
                 text.push('\n');
                 text
             }
-            Self::X25519(identity) => Zeroizing::new(format!("{}\n", identity.to_string().expose_secret())),
+            Self::X25519(identity) => {
+                let secret = identity.to_string();
+                // The whole capacity at once: growing would leave a copy behind.
+                let mut text = Zeroizing::new(String::with_capacity(secret.expose_secret().len() + 1));
+                text.push_str(secret.expose_secret());
+                text.push('\n');
+                text
+            }
         }
     }
 
     pub(super) fn as_age(&self) -> &dyn age::Identity {
         match self {
-            Self::Hybrid(identity) => identity.as_ref(),
+            Self::Hybrid(identity) => identity,
             Self::X25519(identity) => identity,
         }
     }
@@ -66,12 +73,19 @@ impl std::str::FromStr for Identity {
 
     fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
         let not = NotAnIdentity { line: Some(1) };
-        match text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-PQ-1") {
-            true => text.parse().map(Box::new).map(Self::Hybrid).map_err(|_| not),
-            false => text.parse().map(Self::X25519).map_err(|_| not),
+        match text.get(..HYBRID.len()).is_some_and(|start| start.eq_ignore_ascii_case(HYBRID)) {
+            true => text.parse().map(Self::Hybrid).map_err(|_| not),
+            false => {
+                let identity = text.parse().map(Self::X25519).map_err(|_| not)?;
+                // One text for one key: the age crate takes the other case, and bits behind the last byte.
+                if identity.to_text().trim_end() == text { Ok(identity) } else { Err(not) }
+            }
         }
     }
 }
+
+/// What the text of a hybrid identity begins with.
+const HYBRID: &str = "AGE-SECRET-KEY-PQ-1";
 
 /// Reads an identity file, as `age-keygen` writes it: one identity a line, comments and empty lines between.
 ///

@@ -1,7 +1,7 @@
 //! The public halves: whom a value is sealed to.
 
 use super::header::{MAX_RECIPIENT_STANZAS, hint};
-use super::hybrid::HybridRecipient;
+use super::hybrid::{HybridKeyError, HybridRecipient};
 use super::{NotARecipient, RecipientsError, vault};
 use crate::Fingerprint;
 use crate::rsa::SealingKey;
@@ -109,10 +109,18 @@ impl std::str::FromStr for Recipient {
         if lower.starts_with("age-secret-key-") {
             Err(NotARecipient::Identity)
         } else if lower.starts_with("age1pq1") {
-            text.parse().map(Self::Hybrid).map_err(|_| NotARecipient::Unknown)
+            text.parse().map(Self::Hybrid).map_err(|error| match error {
+                HybridKeyError::Rejected => NotARecipient::Weak,
+                _ => NotARecipient::Unknown,
+            })
         } else {
-            let recipient = text.parse().map_err(|_| NotARecipient::Unknown)?;
-            if is_of_low_order(text) { Err(NotARecipient::Weak) } else { Ok(Self::X25519(recipient)) }
+            let recipient: age::x25519::Recipient = text.parse().map_err(|_| NotARecipient::Unknown)?;
+            match is_of_low_order(text) {
+                true => Err(NotARecipient::Weak),
+                // One text for one key: the age crate takes the other case, and bits behind the last byte.
+                false if recipient.to_string() != text => Err(NotARecipient::Unknown),
+                false => Ok(Self::X25519(recipient)),
+            }
         }
     }
 }

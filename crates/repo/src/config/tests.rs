@@ -125,7 +125,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (with(good_cluster, "{path: x, for: [a, a]}"), "rules[0].for: a is there twice"),
         (with(good_cluster, "{path: '[', for: [a]}"), "5:12: rules[0].path: "),
         (with(good_cluster, "{path: x, for: [a], scope: wide}"), "wide"),
-        (with(good_cluster, "{path: x, for: [a], format: age}"), "age"),
+        (with(good_cluster, "{path: x, for: [a], format: pgp}"), "pgp"),
         ("version: 1\nclusters: {'a/b': {context: c}}\n".to_owned(), "not the name of a cluster"),
         ("version: 3\nanything: new\n".to_owned(), "version 3 is not known to this release"),
         ("rules: []\n".to_owned(), "version"),

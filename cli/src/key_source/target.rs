@@ -1,0 +1,167 @@
+//! Whom values are sealed for, once all are found and trusted, and the format that follows from it.
+
+use super::Found;
+use crate::error::CommandError;
+use crate::speech;
+use jiff::Timestamp;
+use privyseal_envelope::Format;
+use privyseal_envelope::age::{Kind, Recipient, Recipients, RecipientsError};
+use privyseal_envelope::rsa::SealingKey;
+use privyseal_seal::SealTo;
+use std::sync::Arc;
+
+/// Those who are to open, each found and trusted.
+pub(crate) struct Target {
+    found: Vec<Arc<Found>>,
+    /// The format that the command line names.
+    asked: Option<Format>,
+    /// The format that the rule names.
+    ruled: Option<Format>,
+    hints: bool,
+}
+
+/// The keys to seal to, in one format.
+#[derive(Clone)]
+pub(crate) enum Keys {
+    /// Format `classic`.
+    Classic(SealingKey),
+    /// Format `age`.
+    Age(Recipients),
+}
+
+impl Keys {
+    /// As the verbs take it.
+    pub(crate) fn seal_to(&self) -> SealTo<'_> {
+        match self {
+            Self::Classic(key) => SealTo::Classic(key),
+            Self::Age(recipients) => SealTo::Age(recipients),
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn new(
+        found: Vec<Arc<Found>>,
+        asked: Option<Format>,
+        ruled: Option<Format>,
+        hints: bool,
+    ) -> Self {
+        Self { found, asked, ruled, hints }
+    }
+
+    /// All of them.
+    pub(crate) fn found(&self) -> &[Arc<Found>] {
+        &self.found
+    }
+
+    /// The format for a value: what the command line says; else that of the value in whose place it comes; else what the
+    /// rule says; else classic for one cluster, and age for everybody else.
+    pub(crate) fn format(&self, own: Option<Format>) -> Format {
+        let natural = match &self.found[..] {
+            [only] if only.certificate.is_some() => Format::Classic,
+            _ => Format::Age,
+        };
+        self.asked.or(own).or(self.ruled).unwrap_or(natural)
+    }
+
+    /// The keys for a value; `own` is the format of the one in whose place it comes.
+    pub(crate) fn keys(&self, own: Option<Format>, now: Timestamp) -> Result<Keys, CommandError> {
+        match (self.format(own), &self.found[..]) {
+            (Format::Classic, [only]) => Ok(Keys::Classic(only.sealing_key(now)?.clone())),
+            (Format::Classic, _) => {
+                let which = match own {
+                    Some(Format::Classic) if self.asked.is_none() => {
+                        "the value is of format classic, and such a value"
+                    }
+                    _ => "a value of format classic",
+                };
+                Err(CommandError::input(format!(
+                    "{which} opens in one cluster only, but {} are named",
+                    self.found.len()
+                ))
+                .hint("--format age seals for all of them; the controllers must know that format"))
+            }
+            (Format::Age, _) => {
+                self.found.iter().try_for_each(|found| found.check(now))?;
+                self.recipients().map(Keys::Age)
+            }
+        }
+    }
+
+    /// Post-quantum, if all can; else classical, for all.
+    fn recipients(&self) -> Result<Recipients, CommandError> {
+        let kind_of = |found: &Found| match found.recipient(Kind::Hybrid).is_some() {
+            true => Kind::Hybrid,
+            false => Kind::X25519,
+        };
+        if let Some(none) = self.found.iter().find(|found| found.recipients.is_empty()) {
+            return Err(CommandError::input(format!("{}: it names no age recipients", none.provenance)).hint(
+                "its controller must be of this release or newer, and not that of sealed-secrets; get the current list \
+                 with `privyseal keys fetch`, or seal in --format classic",
+            ));
+        }
+        let hybrid = self.found.iter().all(|found| kind_of(found) == Kind::Hybrid);
+        let chosen = |found: &Arc<Found>| -> Recipient {
+            let wanted = if hybrid { Kind::Hybrid } else { Kind::X25519 };
+            found.recipient(wanted).unwrap_or(&found.recipients[0]).clone()
+        };
+        let recipients = Recipients::new(self.found.iter().map(chosen)).map_err(|error| match &error {
+            RecipientsError::Mixed { .. } => CommandError::input(error).hint(
+                "leave one side out, or give those that have none a post-quantum recipient: `privyseal keys generate --age` \
+                 makes one",
+            ),
+            _ => CommandError::input(error),
+        })?;
+        Ok(if self.hints { recipients } else { recipients.without_hints() })
+    }
+
+    fn warn_of_classical(&self) {
+        let names = |post_quantum: bool| -> Vec<String> {
+            let wanted =
+                self.found.iter().filter(|found| found.recipient(Kind::Hybrid).is_some() == post_quantum);
+            wanted.map(|found| found.who()).collect()
+        };
+        let (could, cannot) = (names(true), names(false));
+        let reason = match could.is_empty() {
+            true => String::new(),
+            false => format!(", though {} could", could.join(", ")),
+        };
+        speech::warning(format_args!(
+            "the values are not protected against a future quantum computer, because of {}{reason}",
+            cannot.join(", ")
+        ));
+    }
+
+    /// Says on stderr whose keys are sealed with, and who says so; and if they do not last.
+    pub(crate) fn announce(&self, keys: &Keys) {
+        for found in &self.found {
+            found.provenance.announce();
+        }
+        let until = |found: &Found| {
+            let certificate = found.certificate.as_ref();
+            certificate
+                .map_or_else(String::new, |certificate| format!(" (until {})", certificate.not_after()))
+        };
+        match keys {
+            Keys::Classic(key) => {
+                for found in &self.found {
+                    speech::note(format_args!("sealing with key {}{}", key.fingerprint(), until(found)));
+                }
+            }
+            Keys::Age(recipients) => {
+                if !recipients.are_post_quantum() {
+                    self.warn_of_classical();
+                }
+                for recipient in recipients.iter() {
+                    let theirs = self.found.iter().find(|found| found.recipients.contains(recipient));
+                    speech::note(format_args!(
+                        "sealing to {} recipient {}{}",
+                        recipient.kind(),
+                        recipient.fingerprint(),
+                        theirs.map_or_else(String::new, |found| until(found))
+                    ));
+                }
+            }
+        }
+    }
+}
