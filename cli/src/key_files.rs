@@ -1,5 +1,6 @@
-//! Opening keys, for those who hold them: from files (PEM, key Secrets as `kubectl get secret -o yaml` writes them, or a
-//! backup and an identity that opens it), from a Key Vault, or the one half from here and the other from there.
+//! Opening keys, for those who hold them: from files (PEM and age identities, key Secrets as `kubectl get secret -o yaml`
+//! writes them, or a backup and an identity that opens it), from a Key Vault, or the one half from here and the other from
+//! there.
 
 use crate::documents::Located;
 use crate::error::{CommandError, Shown};
@@ -16,7 +17,7 @@ use privyseal_custody::key_secret::{self, NotAKey};
 use privyseal_custody::key_secrets::CustodyError;
 use privyseal_custody::key_vault::KeyVault;
 use privyseal_envelope::age::Identity;
-use privyseal_keys::{KeyPair, Keyring, KeyringEntry, PrivateKeyError, private_key};
+use privyseal_keys::{KeyPair, Keyring, KeyringEntry, PrivateHalfError, PrivateKeyError, private_halves};
 use privyseal_manifest::{Document, Secret};
 use std::path::PathBuf;
 
@@ -25,8 +26,8 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("opening_key").multiple(true).args(["key", "key_vault"]))]
 pub(crate) struct KeyFileOptions {
-    /// Opening keys: PEM, key Secrets as YAML or JSON, or a backup with --identity. Repeat it for several files. Private
-    /// halves that a vault keeps come from the vault that --key-vault names
+    /// Opening keys: PEM, age identities, key Secrets as YAML or JSON, or a backup with --identity. Repeat it for several
+    /// files. Private halves that a vault keeps come from the vault that --key-vault names
     #[arg(long, value_name = "PATH")]
     key: Vec<PathBuf>,
 
@@ -208,11 +209,13 @@ async fn all_of_secret(vault: &KeyVault) -> Result<Found, CommandError> {
 }
 
 /// A key and, if it is there, its certificate: by its date, newer keys are tried first.
-fn entry_of(source: &str, pem: &[u8]) -> Result<KeyringEntry, PrivateKeyError> {
-    match KeyPair::from_texts(pem, pem) {
-        Ok(pair) => Ok(KeyringEntry::from_pair(source, pair)),
-        Err(_) => Ok(KeyringEntry::from_opening_key(source, private_key::first_from_pem(pem)?)),
+fn entry_of(source: &str, text: &[u8]) -> Result<KeyringEntry, PrivateHalfError> {
+    if let Ok(pair) = KeyPair::from_texts(text, text) {
+        return Ok(KeyringEntry::from_pair(source, pair));
     }
+    let mut halves = private_halves(source, text);
+    let first_usable = halves.iter().position(Result::is_ok).unwrap_or(0);
+    halves.swap_remove(first_usable)
 }
 
 fn no_vault(KeptKey { secret, kind }: &KeptKey) -> CommandError {
@@ -230,20 +233,29 @@ fn keys_of(bytes: &[u8], name: &str, identities: &[Identity]) -> Vec<Result<File
             Err(error) => vec![Err(error)],
         };
     }
-    if is_pem(bytes) {
-        let entry = |key| FileKey::Whole(KeyringEntry::from_opening_key(name, key));
-        let keys = private_key::from_pem(bytes).into_iter();
-        return keys.map(|key| key.map(entry).map_err(|error| not_a_key_file(name, error))).collect();
+    if identities::are_encrypted(bytes) {
+        return vec![Err(identities::encrypted(name, "--key"))];
+    }
+    if has_line(bytes, b"-----BEGIN ") || has_line(bytes, b"AGE-SECRET-KEY-") {
+        let halves = private_halves(name, bytes).into_iter();
+        let halves = halves.map(|half| half.map(FileKey::Whole));
+        return halves.map(|half| half.map_err(|error| not_a_key_file(name, error))).collect();
+    }
+    if has_line(bytes, b"age1") {
+        return vec![Err(CommandError::input(format!(
+            "{}: this is an age recipient: it seals, but only its identity opens",
+            Shown(name)
+        ))
+        .hint("opening needs the private half: a line AGE-SECRET-KEY-PQ-1… or AGE-SECRET-KEY-1…"))];
     }
     let documents = match privyseal_manifest::read(bytes, name) {
         Ok(documents) if documents.is_empty() => {
-            return vec![Err(not_a_key_file(name, PrivateKeyError::NoKey))];
+            return vec![Err(not_a_key_file(name, PrivateKeyError::NoKey.into()))];
         }
         Ok(documents) => documents,
         Err(error) => {
-            return vec![Err(
-                CommandError::from(error).hint("--key takes PEM, key Secrets as YAML or JSON, or a backup")
-            )];
+            return vec![Err(CommandError::from(error)
+                .hint("--key takes PEM, age identities, key Secrets as YAML or JSON, or a backup"))];
         }
     };
     documents.into_iter().map(key_of_document).collect()
@@ -273,9 +285,11 @@ fn open_backup(bytes: &[u8], name: &str, identities: &[Identity]) -> Result<Back
     Ok(backup)
 }
 
-/// PEM begins a line; inside of YAML it is indented.
-fn is_pem(bytes: &[u8]) -> bool {
-    bytes.split(|b| *b == b'\n').any(|line| line.starts_with(b"-----BEGIN "))
+/// PEM and age keys begin a line; inside of YAML they are indented. The case does not matter here: an identity in lower case
+/// is none, and is to be told as such.
+fn has_line(bytes: &[u8], start: &[u8]) -> bool {
+    let begins = |line: &[u8]| line.get(..start.len()).is_some_and(|got| got.eq_ignore_ascii_case(start));
+    bytes.split(|b| *b == b'\n').any(begins)
 }
 
 fn key_of_document(document: Document) -> Result<FileKey, CommandError> {
@@ -296,14 +310,14 @@ fn secret_name(secret: &Secret) -> String {
     }
 }
 
-fn not_a_key_file(name: &str, error: PrivateKeyError) -> CommandError {
+fn not_a_key_file(name: &str, error: PrivateHalfError) -> CommandError {
     let this = CommandError::input(format!("{}: {error}", Shown(name)));
     match error {
-        PrivateKeyError::CertificateGiven => {
+        PrivateHalfError::Key(PrivateKeyError::CertificateGiven) => {
             this.hint("opening needs the private key: tls.key of the key Secret, or the Secret itself")
         }
-        PrivateKeyError::NoKey => this.hint(
-            "--key takes PEM (RSA PRIVATE KEY or PRIVATE KEY, not encrypted), or key Secrets as YAML or JSON",
+        PrivateHalfError::Key(PrivateKeyError::NoKey) => this.hint(
+            "--key takes PEM (RSA PRIVATE KEY or PRIVATE KEY, not encrypted), age identities, or key Secrets as YAML or JSON",
         ),
         _ => this,
     }

@@ -1,6 +1,6 @@
 //! The keys of a cluster, for those who may read the Secrets of the controller's namespace, and marks on them.
 //!
-//! Of a key Secret the certificate is looked at, and the rest is wiped with it.
+//! Of a key Secret the public half is looked at, and the rest is wiped with it.
 
 use super::{Answer, Session};
 use crate::error::{CommandError, Shown};
@@ -12,8 +12,9 @@ use privyseal_custody::custody::Kind;
 use privyseal_custody::key_secret::Look;
 use privyseal_custody::key_secrets::KeySecrets;
 use privyseal_custody::{ApiError, SecretApi, key_secret};
+use privyseal_envelope::age::Recipient;
 use privyseal_envelope::{Fingerprint, KeyId};
-use privyseal_keys::{Certificate, PublishedKeys};
+use privyseal_keys::{Certificate, PublicHalf, PublishedKeys};
 use privyseal_manifest::{Secret, names};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -43,6 +44,8 @@ pub(crate) struct ClusterKey {
     pub(crate) secret: Option<KeySecret>,
     /// Its certificate.
     pub(crate) certificate: Certificate,
+    /// Its recipients; none if it has no age identities.
+    pub(crate) recipients: Vec<Recipient>,
     /// What it does.
     pub(crate) state: KeyState,
 }
@@ -87,9 +90,26 @@ impl ClusterKey {
         self.fingerprint().key_id()
     }
 
-    fn is_called(&self, text: &str) -> bool {
-        self.fingerprint().to_string() == text
-            || self.key_id().to_string() == text
+    /// The key ids of its recipients: hints of the age format speak of these.
+    pub(crate) fn recipient_ids(&self) -> impl Iterator<Item = KeyId> {
+        self.recipients.iter().map(|recipient| recipient.fingerprint().key_id())
+    }
+
+    /// What counts of it when values are asked for the keys that they need.
+    pub(crate) fn for_report(&self) -> privyseal_repo::report::Key {
+        privyseal_repo::report::Key {
+            id: self.key_id(),
+            recipients: self.recipient_ids().collect(),
+            opens: !matches!(self.state, KeyState::Pending | KeyState::Retired),
+        }
+    }
+
+    /// By any of the names that people find: the list shows one, and values and lists of keys the others.
+    pub(crate) fn is_called(&self, text: &str) -> bool {
+        let of_recipients = self.recipients.iter().map(Recipient::fingerprint);
+        std::iter::once(self.fingerprint())
+            .chain(of_recipients)
+            .any(|fingerprint| fingerprint.to_string() == text || fingerprint.key_id().to_string() == text)
             || self.secret.as_ref().is_some_and(|secret| secret.name == text)
     }
 }
@@ -145,12 +165,21 @@ impl Session {
 
     /// The key that somebody names by its key id, fingerprint or Secret.
     pub(crate) async fn key(&self, text: &str) -> Result<ClusterKey, CommandError> {
-        let mut keys = self.keys().await?;
-        match keys.iter().position(|key| key.is_called(text)) {
-            Some(index) => Ok(keys.swap_remove(index)),
-            None => Err(CommandError::input(format!("{}: there is no key {}", Shown(&self.server), Shown(text)))
-                .hint("`privyseal keys list` shows the keys; a key is named by its id, its fingerprint or its Secret")),
-        }
+        self.named(&self.keys().await?, text).cloned()
+    }
+
+    /// The same, of keys that were read before.
+    pub(crate) fn named<'k>(
+        &self,
+        keys: &'k [ClusterKey],
+        text: &str,
+    ) -> Result<&'k ClusterKey, CommandError> {
+        keys.iter().find(|key| key.is_called(text)).ok_or_else(|| {
+            CommandError::input(format!("{}: there is no key {}", Shown(&self.server), Shown(text))).hint(
+                "`privyseal keys list` shows the keys; a key is named by an id or fingerprint of it or of its age \
+                 recipients, or by its Secret",
+            )
+        })
     }
 
     /// Sets an annotation of a key Secret to the time.
@@ -209,6 +238,7 @@ fn published_only(list: &PublishedKeys) -> Vec<ClusterKey> {
     keys.map(|(index, key)| ClusterKey {
         secret: None,
         certificate: key.certificate.clone(),
+        recipients: key.recipients.clone(),
         state: state(index),
     })
     .collect()
@@ -220,7 +250,12 @@ fn key_of(secret: &Secret, seals: impl Fn(Fingerprint) -> bool) -> Option<Cluste
     if key_secret::is_made_by_sealed_secret(metadata) {
         return None;
     }
-    let certificate = Certificate::from_pem(secret.data.get(key_secret::CERTIFICATE_ITEM)?.expose()).ok()?;
+    let text = secret.data.get(key_secret::CERTIFICATE_ITEM)?.expose();
+    // Recipients that cannot be read are none, and take no key out of sight.
+    let PublicHalf { certificate, recipients } = match PublicHalf::from_text(text) {
+        Ok(key) => key,
+        Err(_) => Certificate::from_pem(text).ok()?.into(),
+    };
     let compromised = key_secret::is_compromised(metadata);
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::SEALED_SECRETS_KEY));
     let state = match (key_secret::is_active(metadata), compromised) {
@@ -238,7 +273,7 @@ fn key_of(secret: &Secret, seals: impl Fn(Fingerprint) -> bool) -> Option<Cluste
         custody: Look::at(secret).ok().map(|look| look.half.kind()),
         was_in_clear: key_secret::was_in_clear(metadata),
     };
-    Some(ClusterKey { secret: Some(secret), certificate, state })
+    Some(ClusterKey { secret: Some(secret), certificate, recipients, state })
 }
 
 /// What the label of a retired key says; any word but `active` does it.

@@ -7,7 +7,9 @@ use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::key_files::KeyFileOptions;
 use crate::output::to_stdout;
-use privyseal_envelope::{Binding, Format, Name, Namespace, Scope};
+use privyseal_envelope::age::RecipientStanza;
+use privyseal_envelope::{Binding, Fingerprint, Format, Name, Namespace, Scope};
+use privyseal_keys::Keyring;
 use privyseal_manifest::{SealedSecret, names};
 use privyseal_seal::{Inspection, ItemInspection, Names, Verdict};
 use serde::Serialize;
@@ -17,16 +19,17 @@ use std::path::PathBuf;
 
 /// Say what a SealedSecret is bound to, and who can open it
 ///
-/// Works offline. Without a key it tells what the file claims: nobody can know more. With --key each value is tried,
-/// and one that does not open is tried again under the other scopes, the template's names and those given with --as,
-/// so that a renamed or moved SealedSecret says so.
+/// Works offline. Without a key it tells what the file claims: nobody can know more. A value of the age format says itself
+/// who its recipients are, unless it was sealed without hints. With --key each value is tried, and one that does not open
+/// says what it was sealed for: the age format holds that, and a classic value is tried again under the other scopes, the
+/// template's names and those given with --as.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   privyseal inspect sealed.yaml
   privyseal inspect --key keys.yaml sealed.yaml
   privyseal inspect --key keys.yaml --as team-a/old-name sealed.yaml
-  privyseal inspect -o json sealed.yaml | jq '.objects[].items[].claimedKeyId'
+  privyseal inspect -o json sealed.yaml | jq '.objects[].items[].claimedKeyIds[]'
 
 Exit status: 0 if everything that was asked holds; 1 if a value is damaged or no Secret can be made of an object, or
 if, with --key, a value does not open.")]
@@ -78,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             .iter()
             .map(|sealed| {
                 let inspection = privyseal_seal::inspect(&sealed.object, keyring.as_ref(), &other_names);
-                ObjectReport::new(sealed, &inspection)
+                ObjectReport::new(sealed, &inspection, keyring.as_ref())
             })
             .collect(),
     };
@@ -132,10 +135,19 @@ struct ItemReport {
     item: String,
     /// `classic` or `age`.
     format: Option<&'static str>,
+    /// The size of the sealed value, decoded.
+    bytes: Option<usize>,
     /// Classic: the size of the RSA key that the value claims to be sealed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     rsa_bits: Option<usize>,
-    /// The key that a hint names.
-    claimed_key_id: Option<String>,
+    /// The keys that hints name. One key may go by several: each of its recipients has its own.
+    claimed_key_ids: Vec<String>,
+    /// Age: whether a quantum computer opens it no more easily than today's do, as far as its header says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_quantum: Option<bool>,
+    /// Age: who can open it, as its header says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recipients: Vec<RecipientReport>,
     /// Why it is no sealed value.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -145,15 +157,53 @@ struct ItemReport {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RecipientReport {
+    kind: &'static str,
+    /// The key id that its hint names; a Key Vault's stanza says it itself.
+    claimed_key_id: Option<String>,
+    /// The fingerprint of the key of `--key` that goes by this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_hand: Option<String>,
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "result")]
 enum VerdictReport {
-    Opens { fingerprint: String, key_id: String },
-    OpensUnder { fingerprint: String, key_id: String, bound_to: BoundTo },
+    Opens {
+        #[serde(flatten)]
+        key: KeyReport,
+    },
+    OpensUnder {
+        #[serde(flatten)]
+        key: KeyReport,
+        bound_to: BoundTo,
+        /// Age: the item that it was sealed for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        item: Option<String>,
+    },
+    /// Changed after it was sealed. Without a key if a stanza cannot even be tried.
+    Damaged {
+        #[serde(flatten)]
+        key: Option<KeyReport>,
+    },
+    /// An age file of somebody else.
+    NotBound {
+        #[serde(flatten)]
+        key: KeyReport,
+    },
     DoesNotOpen,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyReport {
+    fingerprint: String,
+    key_id: String,
+}
+
 impl ObjectReport {
-    fn new(sealed: &Located<SealedSecret>, inspection: &Inspection) -> Self {
+    fn new(sealed: &Located<SealedSecret>, inspection: &Inspection, keyring: Option<&Keyring>) -> Self {
         let Located { place, object: SealedSecret { metadata, .. } } = sealed;
         let place = place.as_ref();
         Self {
@@ -171,7 +221,7 @@ impl ObjectReport {
                 .err()
                 .map(ToString::to_string)
                 .or(inspection.obstacle.clone()),
-            items: inspection.items.iter().map(ItemReport::new).collect(),
+            items: inspection.items.iter().map(|item| ItemReport::new(item, keyring)).collect(),
         }
     }
 }
@@ -204,8 +254,8 @@ impl BoundTo {
 }
 
 impl ItemReport {
-    fn new(inspection: &ItemInspection) -> Self {
-        let ItemInspection { item, format, rsa_bits, recipients: _, claimed, verdict } = inspection;
+    fn new(inspection: &ItemInspection, keyring: Option<&Keyring>) -> Self {
+        let ItemInspection { item, format, bytes, rsa_bits, recipients, claimed, verdict } = inspection;
         let problem = match format {
             Err(error) => Some(error.to_string()),
             Ok(Format::Classic) if !rsa_bits.is_some_and(|bits| RSA_BITS.contains(&bits)) => {
@@ -213,11 +263,15 @@ impl ItemReport {
             }
             Ok(_) => None,
         };
+        let all_post_quantum = recipients.iter().all(|recipient| recipient.kind.is_post_quantum());
         Self {
             item: item.clone(),
             format: format.as_ref().ok().map(|format| format.as_str()),
+            bytes: *bytes,
             rsa_bits: *rsa_bits,
-            claimed_key_id: claimed.first().map(|key| key.to_string()),
+            claimed_key_ids: claimed.iter().map(|key| key.to_string()).collect(),
+            post_quantum: (!recipients.is_empty()).then_some(all_post_quantum),
+            recipients: recipients.iter().map(|recipient| RecipientReport::new(recipient, keyring)).collect(),
             problem,
             verdict: verdict.as_ref().map(VerdictReport::new),
         }
@@ -226,7 +280,7 @@ impl ItemReport {
     /// Whether there is anything to act on.
     fn is_bad(&self) -> bool {
         self.problem.is_some()
-            || matches!(self.verdict, Some(VerdictReport::OpensUnder { .. } | VerdictReport::DoesNotOpen))
+            || self.verdict.as_ref().is_some_and(|verdict| !matches!(verdict, VerdictReport::Opens { .. }))
     }
 
     fn to_text(&self) -> String {
@@ -237,43 +291,101 @@ impl ItemReport {
         if let Some(bits) = self.rsa_bits {
             let _ = write!(text, ", RSA {bits}");
         }
-        let _ = match &self.claimed_key_id {
-            Some(key) => write!(text, "; key {key} (claimed by hint)"),
-            None => write!(text, "; key not named"),
+        if let Some(bytes) = self.bytes {
+            let _ = write!(text, ", {bytes} bytes");
+        }
+        let _ = match (self.post_quantum, self.claimed_key_ids.first()) {
+            (Some(true), _) => write!(text, ", post-quantum"),
+            (Some(false), _) => write!(text, ", NOT post-quantum"),
+            (None, Some(key)) => write!(text, "; key {key} (claimed by hint)"),
+            (None, None) if self.format == Some(Format::Classic.as_str()) => write!(text, "; key not named"),
+            (None, None) => write!(text, "; no recipients of a known kind"),
         };
-        match &self.verdict {
-            None => {}
-            Some(VerdictReport::Opens { fingerprint, .. }) => {
-                let _ = write!(text, "; opens with {fingerprint} (verified)");
-            }
-            Some(VerdictReport::OpensUnder { fingerprint, bound_to, .. }) => {
-                let _ = write!(
-                    text,
-                    "; DOES NOT OPEN: {fingerprint} is the right key, but it was sealed for {}",
-                    bound_to.to_text()
-                );
-            }
-            Some(VerdictReport::DoesNotOpen) => {
-                let _ = write!(text, "; DOES NOT OPEN with the keys given, under any name tried");
-            }
+        if let Some(verdict) = &self.verdict {
+            let _ = write!(text, "; {}", verdict.to_text(&self.item, self.post_quantum.is_some()));
+        }
+        for recipient in &self.recipients {
+            let _ = write!(text, "\n    recipient: {}", recipient.to_text());
         }
         text
+    }
+}
+
+impl RecipientReport {
+    fn new(recipient: &RecipientStanza, keyring: Option<&Keyring>) -> Self {
+        let entries = keyring.map_or(&[][..], Keyring::entries);
+        let known = recipient.claimed.and_then(|id| entries.iter().find(|entry| entry.goes_by(id)));
+        Self {
+            kind: recipient.kind.as_str(),
+            claimed_key_id: recipient.claimed.map(|id| id.to_string()),
+            at_hand: known.map(|entry| entry.fingerprint().to_string()),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let Self { kind, claimed_key_id, at_hand } = self;
+        match (claimed_key_id, at_hand) {
+            (None, _) => format!("{kind}, key not named"),
+            (Some(key), None) => format!("{kind}, key {key} (claimed by hint)"),
+            (Some(key), Some(fingerprint)) => {
+                format!("{kind}, key {key} (claimed by hint), which is of {fingerprint}")
+            }
+        }
     }
 }
 
 impl VerdictReport {
     fn new(verdict: &Verdict) -> Self {
         match verdict {
-            Verdict::Opens { key } => {
-                Self::Opens { fingerprint: key.to_string(), key_id: key.key_id().to_string() }
-            }
-            Verdict::OpensUnder { key, binding, .. } => Self::OpensUnder {
-                fingerprint: key.to_string(),
-                key_id: key.key_id().to_string(),
+            Verdict::Opens { key } => Self::Opens { key: KeyReport::new(key) },
+            Verdict::OpensUnder { key, binding, item } => Self::OpensUnder {
+                key: KeyReport::new(key),
                 bound_to: BoundTo::new(binding),
+                item: item.as_ref().map(|item| item.as_str().to_owned()),
             },
+            Verdict::Damaged { key } => Self::Damaged { key: key.as_ref().map(KeyReport::new) },
+            Verdict::NotBound { key } => Self::NotBound { key: KeyReport::new(key) },
             _ => Self::DoesNotOpen,
         }
+    }
+
+    /// `binds_item` as the age format does.
+    fn to_text(&self, at: &str, binds_item: bool) -> String {
+        match self {
+            Self::Opens { key } if binds_item => {
+                format!("opens with {}, bound to this item (verified)", key.fingerprint)
+            }
+            Self::Opens { key } => format!("opens with {} (verified)", key.fingerprint),
+            Self::OpensUnder { key, bound_to, item } => {
+                let other = item.as_ref().filter(|item| *item != at);
+                let item = other.map(|item| format!(", item {item}"));
+                format!(
+                    "DOES NOT OPEN: {} is the right key, but it was sealed for {}{}",
+                    key.fingerprint,
+                    bound_to.to_text(),
+                    item.unwrap_or_default()
+                )
+            }
+            Self::Damaged { key: Some(key) } => format!(
+                "DOES NOT OPEN: {} is the right key, but it was changed after it was sealed",
+                key.fingerprint
+            ),
+            Self::Damaged { key: None } => "DOES NOT OPEN: a recipient's stanza is malformed".to_owned(),
+            Self::NotBound { key } => format!(
+                "DOES NOT OPEN: {} is the right key, but it was not sealed by Privyseal: no binding line",
+                key.fingerprint
+            ),
+            Self::DoesNotOpen if binds_item => {
+                "DOES NOT OPEN: none of the keys given is among its recipients".to_owned()
+            }
+            Self::DoesNotOpen => "DOES NOT OPEN with the keys given, under any name tried".to_owned(),
+        }
+    }
+}
+
+impl KeyReport {
+    fn new(key: &Fingerprint) -> Self {
+        Self { fingerprint: key.to_string(), key_id: key.key_id().to_string() }
     }
 }
 

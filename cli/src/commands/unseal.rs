@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 #[command(mut_group("opening_key", |group| group.required(true)), after_help = "\
 Examples:
   privyseal unseal --key key.pem sealed.yaml
+  privyseal unseal --key ~/age.txt sealed.yaml
   privyseal unseal --key prod.backup --identity ~/age.txt sealed.yaml
   kubectl get secret -n privyseal -o yaml -l sealedsecrets.bitnami.com/sealed-secrets-key > k.yaml
   privyseal unseal --key k.yaml sealed.yaml --out-file secret.yaml
@@ -99,7 +100,11 @@ pub(super) fn does_not_open(sealed: &Located<SealedSecret>, error: &OpenError) -
     for failure in failures {
         let _ = write!(message, "\n  {}: {}", Shown(&failure.item), failure.failure);
     }
-    let this = CommandError::failed(message);
+    let mut this = CommandError::failed(message);
+    let not_a_recipient = |failure: &ItemFailure| matches!(failure, ItemFailure::NotARecipient { .. });
+    if failures.iter().any(|failure| not_a_recipient(&failure.failure)) {
+        this = this.hint("`privyseal inspect FILE` says who its recipients are");
+    }
     let no_key_opens = |failure: &ItemFailure| matches!(failure, ItemFailure::NoKeyOpens { .. });
     if !failures.iter().any(|failure| no_key_opens(&failure.failure)) {
         return this;

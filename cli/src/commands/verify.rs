@@ -267,8 +267,8 @@ impl ObjectReport {
 const CHECK: [&str; 3] = [
     "compare namespace, name and scope with those that it was sealed under: `privyseal inspect FILE` says what the file is \
      bound to",
-    "compare the keys: `privyseal inspect FILE` says which key a value claims, `privyseal keys list` which keys this cluster \
-     opens with; one that is retired or deleted opens nothing",
+    "compare the keys: `privyseal inspect FILE` says which keys a value claims, `privyseal keys list -o json` which keys this \
+     cluster opens with, and the ids of their age recipients; one that is retired or deleted opens nothing",
     "with an opening key at hand, `privyseal inspect --key` says which value it is, and under which name it would open",
 ];
 

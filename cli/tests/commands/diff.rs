@@ -1,6 +1,6 @@
 //! `diff`: what differs, and what is shown of it.
 
-use crate::harness::{Done, Scene, has, leaks, other_key};
+use crate::harness::{Done, Scene, has, joined, key, leaks, other_key, recipients, seal_age};
 
 fn manifest(name: &str, type_: &str, values: &str) -> String {
     format!(
@@ -158,4 +158,33 @@ git diff --ext-diff db.yaml
     let done = scene.shell(script).succeeds();
     has(&done.stdout, &["SealedSecret ns/db\n  gone: removed\n"]);
     assert!(!leaks(&done.stdout), "{}", done.stdout);
+}
+
+#[test]
+fn a_value_is_the_same_in_either_format() {
+    let scene = Scene::new();
+    scene.file("keys.txt", &key().private_half);
+    let object = |values: &str| manifest("db", "Opaque", values).trim_end_matches("---\n").to_owned();
+    let to = recipients([&key().hybrid, &other_key().hybrid]);
+    let classic = |values: &str| scene.run("seal --cert cert.pem").stdin(object(values)).succeeds().stdout;
+    let without_hint = |text: String| {
+        let kept = text.lines().filter(|line| !line.contains("sealed-with") && *line != "  annotations:");
+        kept.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let a = joined(
+        &without_hint(classic("  a: canary-a\n  b: canary-b\n")),
+        &seal_age(&object("  c: canary-c\n"), &to),
+    );
+    let b = seal_age(&object("  a: canary-a\n  b: canary-new\n  c: canary-c\n"), &to);
+    scene.file("a.yaml", a);
+    scene.file("b.yaml", b);
+    let out = differs(scene.run("diff a.yaml b.yaml --key keys.txt").done());
+    has(&out, &["  a: same (sealed anew)\n", "  b: changed\n", "  c: same (sealed anew)\n"]);
+    let out = differs(scene.run("diff a.yaml b.yaml --key keys.txt --show-values").done());
+    has(&out, &["-canary-b\n", "+canary-new\n"]);
+    // The RSA half alone opens no value of the age format.
+    has(
+        &scene.run("diff a.yaml b.yaml --key key.pem").fails(2),
+        &["a: none of 0 keys is among its recipients"],
+    );
 }

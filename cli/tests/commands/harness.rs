@@ -2,8 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use privyseal_custody::key_secret;
+use privyseal_envelope::age::{Kind, Recipient, Recipients};
 use privyseal_envelope::rsa::KeySize;
 use privyseal_keys::{KeyPair, private_key};
+use privyseal_manifest::emit;
+use privyseal_seal::{SealTo, Sealing, seal};
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +26,12 @@ pub(crate) struct TestKey {
     pub(crate) secret: String,
     pub(crate) fingerprint: String,
     pub(crate) key_id: String,
+    /// The public half as one text: the certificate, and its recipients.
+    pub(crate) public_half: String,
+    /// The private half as one text: the RSA key, and its age identities.
+    pub(crate) private_half: String,
+    pub(crate) hybrid: Recipient,
+    pub(crate) x25519: Recipient,
 }
 
 impl TestKey {
@@ -32,7 +41,13 @@ impl TestKey {
         let mut secret = key_secret::to_secret(&pair, "", Some("privyseal")).unwrap();
         secret.metadata.generate_name = None;
         secret.metadata.name = Some(name.to_owned());
+        let public = pair.public_half();
+        let recipient = |kind| public.recipient(kind).unwrap().clone();
         Self {
+            public_half: public.to_text(),
+            private_half: pair.private_text().unwrap().to_string(),
+            hybrid: recipient(Kind::Hybrid),
+            x25519: recipient(Kind::X25519),
             certificate: pair.certificate().to_pem(),
             private: private_key::to_pkcs1_pem(pair.opening_key()).unwrap().to_string(),
             secret: secret.to_yaml().to_string(),
@@ -64,6 +79,35 @@ pub(crate) fn expired_key() -> &'static TestKey {
 pub(crate) fn future_key() -> &'static TestKey {
     static KEY: OnceLock<TestKey> = OnceLock::new();
     KEY.get_or_init(|| TestKey::generate("2049-01-01T00:00:00Z".parse().unwrap(), "future"))
+}
+
+/// The key id of a recipient, as hints of the age format have it.
+pub(crate) fn id_of(recipient: &Recipient) -> String {
+    recipient.fingerprint().key_id().to_string()
+}
+
+/// A Secret manifest sealed in the age format.
+pub(crate) fn seal_age(secret: &str, recipients: &Recipients) -> String {
+    let documents = privyseal_manifest::read(secret.as_bytes(), "secret").unwrap();
+    let sealed = documents.into_iter().map(|document| {
+        let secret = document.into_secret().unwrap();
+        let how = Sealing { to: SealTo::Age(recipients), scope: None, allow_empty: false };
+        emit::to_yaml(&seal(&secret, &how).unwrap())
+    });
+    sealed.collect::<Vec<_>>().join("---\n")
+}
+
+/// Recipients that one value can be sealed to.
+pub(crate) fn recipients<const N: usize>(of: [&Recipient; N]) -> Recipients {
+    Recipients::new(of.map(Clone::clone)).unwrap()
+}
+
+/// One object with the values of two: their items must be others, and annotations are those of the first.
+pub(crate) fn joined(first: &str, second: &str) -> String {
+    let values = second.split("  encryptedData:\n").nth(1).unwrap();
+    let values: String =
+        values.lines().take_while(|line| line.starts_with("    ")).map(|line| format!("{line}\n")).collect();
+    first.replacen("  encryptedData:\n", &format!("  encryptedData:\n{values}"), 1)
 }
 
 /// A folder of its own with the certificate in `cert.pem` and the private key in `key.pem`.

@@ -48,7 +48,9 @@ fn repository(name: &str) -> Scene {
 /// The bad one, with what is too large to be kept: values of zeros, which no key made.
 fn bad_and_large() -> Scene {
     let scene = repository("bad");
-    for (name, bytes) in [("apply", 210_000), ("near", 1_045_000), ("over", 1_100_000)] {
+    for (name, bytes) in
+        [("apply-near", 165_000), ("apply", 210_000), ("near", 1_045_000), ("over", 1_100_000)]
+    {
         large(&scene, name, &[bytes]);
     }
     // Many small values: within what a Secret takes, and beyond what etcd does.
@@ -79,7 +81,7 @@ fn a_repository_without_a_fault_gets_no_finding() {
     scene.file("apps/argo/db.plain.yaml", crate::harness::secret(Some("shop"), Some("anchors")));
     let done = scene.run("lint --strict").succeeds();
     assert_eq!(done.stdout, "", "{}", done.stderr);
-    has(&done.stderr, &["nothing found in ", " and 17 SealedSecrets", "2 templates are not checked"]);
+    has(&done.stderr, &["nothing found in ", " and 20 SealedSecrets", "2 templates are not checked"]);
     assert!(!done.stderr.contains("trust file"), "{}", done.stderr);
     // The same from within, for a part of it, and file by file as pre-commit does.
     let shell = "cd apps/shop && $PRIVYSEAL lint --strict && cd ../.. && \
@@ -113,6 +115,11 @@ fn the_good_tree_is_worth_something() {
         ),
         ("charts/app/templates/plain.yaml", "{{ randAlphaNum 32 }}", "hunter2", "PS001"),
         (".privyseal.yaml", "for: [prod]", "for: [staging]", "PS041"),
+        (".privyseal.yaml", "for: [prod, staging, glass]", "for: [prod, staging]", "PS048"),
+        (".privyseal.yaml", "for: [prod, staging, glass]", "for: [prod, staging, glass, legacy]", "PS047"),
+        (".privyseal.yaml", "'many/legacy.yaml', for: [legacy]", "'many/legacy.yaml', for: [glass]", "PS091"),
+        (".privyseal.yaml", "'**', for: [prod]", "'**', for: [prod], format: classic", "PS090"),
+        (".privyseal.yaml", "'**', for: [prod]", "'**', for: [prod, glass]", "PS090"),
     ] {
         let scene = repository("tree");
         let text = scene.read(file);

@@ -1,6 +1,9 @@
 //! `unseal`: every form of key, and what comes out.
 
-use crate::harness::{CANARY_BASE64, Scene, has, key, other_key, secret};
+use crate::harness::{
+    CANARY_BASE64, Scene, has, id_of, joined, key, other_key, recipients, seal_age, secret,
+};
+use privyseal_envelope::age::Identity;
 
 fn sealed_scene() -> Scene {
     let scene = Scene::new();
@@ -71,4 +74,84 @@ fn json_in_json_out() {
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["data"]["password"], CANARY_BASE64);
     assert_eq!(value["metadata"]["namespace"], "ns");
+}
+
+/// Age identities as somebody has them: beside the RSA key, in a file of their own, in a backup of a key Secret.
+#[test]
+fn every_form_of_an_age_identity_opens_both_formats_of_one_object() {
+    let scene = Scene::new();
+    let (key, other) = (key(), other_key());
+    let [one, two] =
+        ["password", "token"].map(|item| secret(Some("ns"), Some("db")).replace("password", item));
+    let at = key.private_half.find("AGE-SECRET-KEY-").unwrap();
+    let (rsa, identities) = key.private_half.split_at(at);
+    let lines: Vec<_> = identities.lines().collect();
+    scene.file("half.txt", &key.private_half);
+    scene.file("halves.txt", format!("{}{}", other.private_half, key.private_half));
+    scene.file("crlf.txt", key.private_half.replace('\n', "\r\n"));
+    scene.file("secret.yaml", &key.secret);
+    scene.file("rsa.pem", rsa);
+    scene.file("age.txt", format!("# created: today\n# public key: {}\n{identities}", key.hybrid));
+    for (kind, recipient) in [(0, &key.hybrid), (1, &key.x25519)] {
+        let age = seal_age(&two, &recipients([recipient]));
+        let sealed = joined(&scene.run("seal --cert cert.pem").stdin(&one).succeeds().stdout, &age);
+        scene.file("sealed.yaml", &sealed);
+        scene.file("one.txt", lines[kind]);
+        for keys in [
+            "--key half.txt",
+            "--key halves.txt",
+            "--key crlf.txt",
+            "--key secret.yaml",
+            "--key rsa.pem --key age.txt",
+            "--key one.txt --key rsa.pem",
+        ] {
+            let done = scene.run(&format!("unseal {keys} sealed.yaml")).succeeds();
+            has(&done.stdout, &[&format!("password: {CANARY_BASE64}"), &format!("token: {CANARY_BASE64}")]);
+            assert_eq!(done.stderr, "", "{keys}");
+        }
+        scene.run("unseal --key - sealed.yaml").stdin(&key.private_half).succeeds();
+        // The one opens one of them, and the other the other.
+        let told = scene.run("unseal --key rsa.pem sealed.yaml").fails(1);
+        let none =
+            format!("token: none of 0 keys is among its recipients, which it says are {}", id_of(recipient));
+        has(
+            &told,
+            &[
+                "1 of 2 items do not open",
+                &none,
+                "hint: `privyseal inspect FILE` says who its recipients are",
+            ],
+        );
+        has(&scene.run("unseal --key age.txt sealed.yaml").fails(1), &["password: none of 0 keys opens it"]);
+    }
+}
+
+#[test]
+fn what_is_no_identity_is_told_by_file_and_line_and_never_shown() {
+    let scene = sealed_scene();
+    let identity = Identity::generate_x25519();
+    let broken = identity.to_text().replace("KEY-1", "KEY-1B");
+    scene.file("broken.txt", format!("# one\n\n{broken}"));
+    scene.file("lower.txt", identity.to_text().to_lowercase());
+    scene.file("half.txt", format!("{}{broken}", key().private));
+    scene.file("recipient.txt", format!("# public\n{}\n", key().hybrid));
+    scene.file("encrypted.txt", "age-encryption.org/v1\n-> scrypt abc 18\nabc\n--- abc\n");
+    let lines = key().private.lines().count() + 1;
+    for (file, told, hint) in [
+        ("broken.txt", "broken.txt: line 3 is not an age identity: AGE-SECRET-KEY-PQ-1".to_owned(), ""),
+        (
+            "recipient.txt",
+            "recipient.txt: this is an age recipient: it seals".to_owned(),
+            "AGE-SECRET-KEY-PQ-1…",
+        ),
+        ("encrypted.txt", "encrypted.txt: the identities are encrypted".to_owned(), "`--key -`"),
+    ] {
+        let told_by = scene.run(&format!("unseal --key {file} sealed.yaml")).fails(2);
+        has(&told_by, &[&told, hint]);
+        assert!(!told_by.contains(&broken[20..40]), "{told_by}");
+    }
+    // The RSA key beside it still opens.
+    let done = scene.run("unseal --key half.txt sealed.yaml").succeeds();
+    has(&done.stderr, &[&format!("warning: left out: half.txt: line {lines} is not an age identity")]);
+    assert!(!done.stderr.contains(&broken[20..40]), "{}", done.stderr);
 }

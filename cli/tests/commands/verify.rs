@@ -1,7 +1,7 @@
 //! `verify`: what the controller's answers become. The API server is canned here; the end-to-end tests have real ones.
 
 use crate::cluster::{Cluster, api_server, published, refusal};
-use crate::harness::{Done, has, key, other_key, secret};
+use crate::harness::{Done, has, joined, key, other_key, recipients, seal_age, secret};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -46,6 +46,18 @@ fn what_opens_is_told_with_the_key_of_each_item() {
     let object = &report["objects"][0];
     assert_eq!((&object["opens"], &object["line"]), (&json!(true), &json!(1)));
     assert_eq!(object["openedWith"], json!({"password": key().key_id}));
+}
+
+#[test]
+fn both_formats_are_asked_about_and_told_by_the_key_of_the_cluster() {
+    let keys = json!({"openedWith": {"password": key().key_id, "token": key().key_id}});
+    let cluster = cluster(200, &keys.to_string());
+    let token = secret(Some("ns"), Some("db")).replace("password", "token");
+    let age = seal_age(&token, &recipients([&key().hybrid]));
+    cluster.scene.file("sealed.yaml", joined(&cluster.scene.read("sealed.yaml"), &age));
+    let done = verify(&cluster, "sealed.yaml");
+    let id = &key().key_id;
+    assert_eq!(done.stdout, format!("sealed.yaml:1: ns/db: opens: password with {id}, token with {id}\n"));
 }
 
 #[test]

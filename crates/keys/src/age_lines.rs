@@ -9,10 +9,14 @@ use privyseal_envelope::age::{Identity, NotARecipient, NotAnIdentity, Recipient}
 /// # Errors
 /// Names the line that begins as an identity and is none.
 pub(crate) fn identities(text: &[u8]) -> Result<Vec<Identity>, NotAnIdentity> {
+    each_identity(text).collect()
+}
+
+/// The same, line by line: one that is none costs none of the others.
+pub(crate) fn each_identity(text: &[u8]) -> impl Iterator<Item = Result<Identity, NotAnIdentity>> {
     lines(text)
         .filter(|(_, line)| line.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("AGE-SECRET-KEY-")))
         .map(|(number, line)| line.parse().map_err(|_| NotAnIdentity { line: Some(number) }))
-        .collect()
 }
 
 /// The recipients of a text, in order.

@@ -34,6 +34,15 @@ impl KeyringEntry {
         Self::new(source.into(), Some(opening_key), Vec::new(), None)
     }
 
+    /// A private half without its certificate: an RSA key and the identities beside it. It opens, and never seals.
+    pub fn from_private_half(
+        source: impl Into<String>,
+        opening_key: OpeningKey,
+        identities: Vec<Identity>,
+    ) -> Self {
+        Self::new(source.into(), Some(opening_key), identities, None)
+    }
+
     /// A bare age identity.
     pub fn from_identity(source: impl Into<String>, identity: Identity) -> Self {
         Self::new(source.into(), None, vec![identity], None)

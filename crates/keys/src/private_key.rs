@@ -31,7 +31,7 @@ pub fn first_from_pem(pem: &[u8]) -> Result<OpeningKey, PrivateKeyError> {
 }
 
 /// Each from its `-----BEGIN` to the next one's, so that damage in one ends there.
-fn blocks(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn blocks(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
     let begins = |at: &usize| pem[*at..].starts_with(b"-----BEGIN ") && (*at == 0 || pem[at - 1] == b'\n');
     let mut starts = (0..pem.len()).filter(begins).collect::<Vec<_>>().into_iter().peekable();
     std::iter::from_fn(move || Some(&pem[starts.next()?..starts.peek().copied().unwrap_or(pem.len())]))

@@ -16,6 +16,7 @@ mod embedded;
 mod file;
 mod finding;
 mod keys;
+mod known;
 mod kustomize;
 mod placeholder;
 mod plaintext;
@@ -24,7 +25,10 @@ mod sealed;
 pub use code::{Code, NotACode, Severity};
 pub use file::{CheckedFile, FileInput, MAX_FILE_BYTES, check_file, check_neighbour};
 pub use finding::{Finding, Fix, Snippet, Spot};
-pub use keys::{ClusterKeys, Expected, JudgedKeyFile, judge_key_file};
+pub use keys::Expected;
+pub use known::{
+    ClusterKeys, JudgedKeyFile, JudgedRecipient, KnownRecipient, judge_key_file, judge_recipient,
+};
 
 use kustomize::{Build, Builds, Kustomization, NamespaceGiver, folder_of};
 use privyseal_envelope::Scope;

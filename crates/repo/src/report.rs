@@ -1,21 +1,34 @@
 //! Which key each sealed value needs, as far as it is known, and so which keys may be retired.
 //!
-//! What opened a value is knowledge; what an annotation says is a claim, and a claim may be stale or a lie. A value that
-//! nobody is known to have opened counts as needing every key.
+//! What opened a value is knowledge; what a hint says is a claim, and a claim may be stale or a lie. A value that nobody is
+//! known to have opened counts as needing every key that could open its format.
+//!
+//! A value of the age format may have several of a cluster's keys among its recipients, and then needs none of them alone.
+//! Its hints are in its header, which whoever opened it has found as it was sealed: so of an opened value they are the word
+//! of whoever sealed it, and of nobody since.
 
-use privyseal_envelope::KeyId;
+use privyseal_envelope::{Format, KeyId};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A key of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The id of its RSA half, which names it.
+    pub id: KeyId,
+    /// The ids of its recipients: hints of the age format speak of these. None if it has no identities.
+    pub recipients: Vec<KeyId>,
+    /// Whether the cluster opens with it.
+    pub opens: bool,
+}
 
 /// What is known of one value's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Knowledge {
     /// It was opened, with one of these keys; there are several where it is only known of the whole object.
     Opened(BTreeSet<KeyId>),
-    /// Nobody is known to have opened it. An annotation may claim a key.
+    /// Nobody is known to have opened it.
     Unknown {
-        /// The claim.
-        claimed: Option<KeyId>,
         /// Why it is not known, for people.
         why: &'static str,
     },
@@ -31,6 +44,12 @@ pub struct Value {
     pub object: String,
     /// Its item.
     pub item: String,
+    /// Its format; none if it is no sealed value.
+    #[serde(serialize_with = "format_text")]
+    pub format: Option<Format>,
+    /// The keys that hints claim.
+    #[serde(serialize_with = "ids_text")]
+    pub claimed: BTreeSet<KeyId>,
     /// What is known of it.
     #[serde(flatten, serialize_with = "as_text")]
     pub knowledge: Knowledge,
@@ -65,21 +84,40 @@ pub struct Count {
     pub claimed: usize,
 }
 
-impl Knowledge {
-    /// Opened with this key.
-    pub fn opened(key: KeyId) -> Self {
-        Self::Opened(BTreeSet::from([key]))
-    }
-}
-
 impl Report {
-    /// What would no longer open without this key, or of which that cannot be ruled out.
-    pub fn needs(&self, key: KeyId) -> Needs<'_> {
+    /// Names every key of the cluster by the one id that it is listed under, whatever hints and bare identities call it.
+    #[must_use]
+    pub fn named_as(mut self, keys: &[Key]) -> Self {
+        let names: BTreeMap<KeyId, KeyId> =
+            keys.iter().flat_map(|key| key.recipients.iter().map(|id| (*id, key.id))).collect();
+        let name =
+            |ids: &BTreeSet<KeyId>| ids.iter().map(|id| names.get(id).copied().unwrap_or(*id)).collect();
+        for value in &mut self.values {
+            value.claimed = name(&value.claimed);
+            if let Knowledge::Opened(with) = &mut value.knowledge {
+                *with = name(with);
+            }
+        }
+        self
+    }
+
+    /// What would no longer open without this key of the cluster, or of which that cannot be ruled out. The report must
+    /// name keys as the cluster does: see [`Self::named_as`].
+    pub fn needs(&self, key: KeyId, keys: &[Key]) -> Needs<'_> {
+        let opens_age = |other: &&Key| other.opens && !other.recipients.is_empty();
+        let others: BTreeSet<KeyId> =
+            keys.iter().filter(opens_age).map(|other| other.id).filter(|other| *other != key).collect();
+        // Of a key that is not known it is not known that it has none.
+        let has_identities =
+            keys.iter().find(|known| known.id == key).is_none_or(|known| !known.recipients.is_empty());
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         for value in &self.values {
+            let is_age = value.format == Some(Format::Age);
             match &value.knowledge {
-                Knowledge::Opened(keys) if keys.contains(&key) => known.push(value),
-                Knowledge::Opened(_) => {}
+                Knowledge::Opened(with) if !with.contains(&key) => {}
+                Knowledge::Opened(_) if is_age && !value.claimed.is_disjoint(&others) => {}
+                Knowledge::Opened(_) => known.push(value),
+                Knowledge::Unknown { .. } if is_age && !has_identities => {}
                 Knowledge::Unknown { .. } => unknown.push(value),
             }
         }
@@ -91,13 +129,12 @@ impl Report {
         let mut counts = BTreeMap::<_, Count>::new();
         for value in &self.values {
             match &value.knowledge {
-                Knowledge::Opened(keys) => {
-                    for key in keys {
-                        counts.entry(*key).or_default().opened += 1;
-                    }
+                Knowledge::Opened(with) => {
+                    with.iter().for_each(|key| counts.entry(*key).or_default().opened += 1);
                 }
-                Knowledge::Unknown { claimed: Some(key), .. } => counts.entry(*key).or_default().claimed += 1,
-                Knowledge::Unknown { claimed: None, .. } => {}
+                Knowledge::Unknown { .. } => {
+                    value.claimed.iter().for_each(|key| counts.entry(*key).or_default().claimed += 1);
+                }
             }
         }
         counts
@@ -123,19 +160,24 @@ fn as_text<S: Serializer>(knowledge: &Knowledge, serializer: S) -> Result<S::Ok,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         opened_with: Vec<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        claimed: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
         unknown: Option<&'static str>,
     }
     let text = match knowledge {
-        Knowledge::Opened(keys) => {
-            Text { opened_with: keys.iter().map(KeyId::to_string).collect(), claimed: None, unknown: None }
+        Knowledge::Opened(with) => {
+            Text { opened_with: with.iter().map(KeyId::to_string).collect(), unknown: None }
         }
-        Knowledge::Unknown { claimed, why } => {
-            Text { opened_with: Vec::new(), claimed: claimed.map(|key| key.to_string()), unknown: Some(*why) }
-        }
+        Knowledge::Unknown { why } => Text { opened_with: Vec::new(), unknown: Some(*why) },
     };
     text.serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+fn format_text<S: Serializer>(format: &Option<Format>, serializer: S) -> Result<S::Ok, S::Error> {
+    format.map(|format| format.as_str()).serialize(serializer)
+}
+
+fn ids_text<S: Serializer>(ids: &BTreeSet<KeyId>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(ids.iter().map(KeyId::to_string))
 }
 
 #[cfg(test)]
@@ -143,43 +185,97 @@ mod tests {
     use super::*;
     use privyseal_envelope::Fingerprint;
 
-    fn key(name: &str) -> KeyId {
+    fn id(name: &str) -> KeyId {
         Fingerprint::of(name.as_bytes()).key_id()
     }
 
-    fn value(item: &str, knowledge: Knowledge) -> Value {
-        Value { place: "a.yaml:1".into(), object: "ns/db".into(), item: item.into(), knowledge }
+    fn ids(names: &[&str]) -> BTreeSet<KeyId> {
+        names.iter().map(|name| id(name)).collect()
+    }
+
+    /// A key with a recipient `NAME-pq`, or one of the peer without any.
+    fn key(name: &str, has_identities: bool) -> Key {
+        let recipients = has_identities.then(|| id(&format!("{name}-pq")));
+        Key { id: id(name), recipients: recipients.into_iter().collect(), opens: true }
+    }
+
+    fn value(item: &str, format: Format, claimed: &[&str], knowledge: Knowledge) -> Value {
+        let (place, object) = ("a.yaml:1".to_owned(), "ns/db".to_owned());
+        Value { place, object, item: item.into(), format: Some(format), claimed: ids(claimed), knowledge }
+    }
+
+    fn opened(names: &[&str]) -> Knowledge {
+        Knowledge::Opened(ids(names))
+    }
+
+    const UNKNOWN: Knowledge = Knowledge::Unknown { why: "nobody opened it" };
+
+    fn needs<'r>(report: &'r Report, name: &str, keys: &[Key]) -> (Vec<&'r str>, Vec<&'r str>) {
+        let needs = report.needs(id(name), keys);
+        let items = |values: Vec<&'r Value>| values.into_iter().map(|value| value.item.as_str()).collect();
+        (items(needs.known), items(needs.unknown))
     }
 
     #[test]
     fn what_is_not_known_counts_as_needing_every_key_whatever_is_claimed() {
-        let unknown = |claimed| Knowledge::Unknown { claimed, why: "nobody opened it" };
         let report = Report {
             values: vec![
-                value("old", Knowledge::opened(key("old"))),
-                value("new", Knowledge::opened(key("new"))),
-                value("either", Knowledge::Opened(BTreeSet::from([key("old"), key("new")]))),
-                value("claims", unknown(Some(key("new")))),
-                value("silent", unknown(None)),
+                value("old", Format::Classic, &[], opened(&["old"])),
+                value("new", Format::Classic, &[], opened(&["new"])),
+                value("either", Format::Classic, &[], opened(&["old", "new"])),
+                value("claims", Format::Classic, &["new"], UNKNOWN),
+                value("silent", Format::Classic, &[], UNKNOWN),
             ],
             unreadable: Vec::new(),
         };
-        let items = |values: &[&Value]| values.iter().map(|value| value.item.clone()).collect::<Vec<_>>();
-        let needs = report.needs(key("old"));
-        assert_eq!(
-            (items(&needs.known), items(&needs.unknown)),
-            (vec!["old".into(), "either".into()], vec!["claims".into(), "silent".into()])
-        );
-        let needs = report.needs(key("gone"));
-        assert_eq!((items(&needs.known).len(), items(&needs.unknown).len()), (0, 2));
-        assert!(!needs.is_empty());
-        assert_eq!(report.by_key()[&key("new")], Count { opened: 2, claimed: 1 });
+        let keys = [key("old", true), key("new", true)];
+        assert_eq!(needs(&report, "old", &keys), (vec!["old", "either"], vec!["claims", "silent"]));
+        assert_eq!(needs(&report, "gone", &keys), (vec![], vec!["claims", "silent"]));
+        assert!(!report.needs(id("gone"), &keys).is_empty());
+        assert_eq!(report.by_key()[&id("new")], Count { opened: 2, claimed: 1 });
+    }
+
+    #[test]
+    fn a_value_for_several_keys_needs_none_of_them_alone() {
+        let age = |item, claimed: &[&str], knowledge| value(item, Format::Age, claimed, knowledge);
+        let report = Report {
+            values: vec![
+                age("one", &["old-pq"], opened(&["old"])),
+                age("both", &["old-pq", "new-pq"], opened(&["old"])),
+                // The bare identity opened it, whose key the cluster calls by another name.
+                age("bare", &["old-pq", "new-pq"], opened(&["old-pq"])),
+                age("other-cluster", &["old-pq", "elsewhere"], opened(&["old"])),
+                age("anonymous", &[], opened(&["old"])),
+                age("newer", &["old-pq", "new-pq"], opened(&["new"])),
+                age("unknown", &["new-pq"], UNKNOWN),
+                // A classic value has one key, whatever an annotation says of it.
+                value("classic", Format::Classic, &["new"], opened(&["old"])),
+            ],
+            unreadable: Vec::new(),
+        };
+        let mut keys = [key("old", true), key("new", true), key("peer", false)];
+        let report = report.named_as(&keys);
+        let old = ["one", "other-cluster", "anonymous", "classic"];
+        assert_eq!(needs(&report, "old", &keys), (old.to_vec(), vec!["unknown"]));
+        assert_eq!(needs(&report, "new", &keys), (vec![], vec!["unknown"]));
+        // Without identities it opens none of these, known or not.
+        assert_eq!(needs(&report, "peer", &keys), (vec![], vec![]));
+        assert_eq!(report.by_key()[&id("new")], Count { opened: 1, claimed: 1 });
+        assert!(!report.by_key().contains_key(&id("new-pq")));
+        // A retired key is no way out, and neither is one without identities.
+        for change in [(|key: &mut Key| key.opens = false) as fn(&mut Key), |key| key.recipients.clear()] {
+            let before = keys[1].clone();
+            change(&mut keys[1]);
+            let old = ["one", "both", "bare", "other-cluster", "anonymous", "classic"];
+            assert_eq!(needs(&report, "old", &keys), (old.to_vec(), vec!["unknown"]));
+            keys[1] = before;
+        }
     }
 
     #[test]
     fn a_file_that_cannot_be_read_may_hold_anything() {
         let report = Report { values: Vec::new(), unreadable: vec!["a.yaml".into()] };
-        assert!(!report.needs(key("old")).is_empty());
-        assert!(Report::default().needs(key("old")).is_empty());
+        assert!(!report.needs(id("old"), &[]).is_empty());
+        assert!(Report::default().needs(id("old"), &[]).is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use crate::binding::{BindingError, bind, binding_of};
 use crate::hints::Hints;
 use crate::open::{self, ItemFailure, check_template, sealed_value};
-use privyseal_envelope::age::{self, OpenError, RecipientStanza};
+use privyseal_envelope::age::{self, FileKey, OpenError, RecipientStanza};
 use privyseal_envelope::{Binding, Fingerprint, Format, Item, KeyId, Scope, SealedValue, classic};
 use privyseal_keys::{Keyring, KeyringEntry};
 use privyseal_manifest::sealed_secret::SealedSecret;
@@ -26,6 +26,8 @@ pub struct ItemInspection {
     pub item: String,
     /// Its format, or why it can never open.
     pub format: Result<Format, ItemFailure>,
+    /// How many bytes it has, decoded; none if it is not base64.
+    pub bytes: Option<usize>,
     /// Classic: size of the RSA key that it claims to be sealed to.
     pub rsa_bits: Option<usize>,
     /// Age: its recipients, as it says itself.
@@ -54,8 +56,17 @@ pub enum Verdict {
         /// For which item, where the format binds that.
         item: Option<Item>,
     },
-    /// Age: a key is among its recipients, but it is damaged, or was not sealed by Privyseal.
-    Spoiled(ItemFailure),
+    /// Age: a key is among its recipients, but header or payload are not as they were sealed.
+    Damaged {
+        /// This key; none if a stanza of its kind is so malformed that it cannot be tried.
+        key: Option<Fingerprint>,
+    },
+    /// Age: a key opens it, but its payload begins with no binding line: it was not sealed by Privyseal, and nothing of
+    /// it is shown.
+    NotBound {
+        /// With this key.
+        key: Fingerprint,
+    },
     /// Opens with none of the keys under any binding tried: a wrong key, or right and names that were not tried.
     DoesNotOpen,
 }
@@ -73,35 +84,57 @@ pub fn inspect(sealed: &SealedSecret, keyring: Option<&Keyring>, other_names: &[
     let own = binding.as_ref().ok();
     let others = other_bindings(sealed, other_names, own);
     let items = sealed.spec.encrypted_data.iter().map(|(item, text)| {
-        let value = sealed_value(item, text);
-        let file = value.as_ref().ok().filter(|(_, value)| value.format() == Format::Age);
-        let file = file.map(|(_, value)| age::File::parse(value)).transpose();
-        let readable = file.as_ref().ok().and(value.as_ref().ok());
-        let recipients: Vec<_> =
-            file.as_ref().ok().into_iter().flatten().flat_map(age::File::recipients).collect();
-        let noted = readable.and_then(|(_, value)| hints.key_of(item, value));
-        let hinted = recipients.iter().filter_map(|recipient| recipient.claimed);
-        let verdict = keyring.zip(readable).map(|(keyring, (name, value))| match file.as_ref().ok() {
-            Some(Some(file)) => age_verdict(file, name, keyring, own),
-            _ => verdict(value, keyring, own, &others),
-        });
-        ItemInspection {
-            item: item.clone(),
-            rsa_bits: readable
-                .filter(|(_, value)| value.format() == Format::Classic)
-                .and_then(|(_, value)| classic::claimed_modulus_len(value))
-                .map(|bytes| bytes * 8),
-            claimed: noted.into_iter().chain(hinted).collect(),
-            format: match (&value, &file) {
-                (Err(failure), _) => Err(failure.clone()),
-                (_, Err(error)) => Err(error.clone().into()),
-                (Ok((_, value)), Ok(_)) => Ok(value.format()),
+        let read = sealed_value(item, text);
+        let Ok((name, value)) = &read else {
+            let bytes = SealedValue::from_base64(text).ok().map(|value| value.as_bytes().len());
+            return ItemInspection::unreadable(item, bytes, read.err());
+        };
+        let bytes = Some(value.as_bytes().len());
+        let noted = hints.key_of(item, value);
+        match value.format() {
+            Format::Classic => ItemInspection {
+                rsa_bits: classic::claimed_modulus_len(value).map(|bytes| bytes * 8),
+                claimed: noted.into_iter().collect(),
+                format: Ok(Format::Classic),
+                verdict: keyring.map(|keyring| verdict(value, keyring, own, &others)),
+                ..ItemInspection::unreadable(item, bytes, None)
             },
-            recipients,
-            verdict,
+            Format::Age => match age::File::parse(value) {
+                Err(error) => ItemInspection::unreadable(item, bytes, Some(error.into())),
+                // Cut off: that shows without any key.
+                Ok(file) if file.payload_len().is_none() => {
+                    ItemInspection::unreadable(item, bytes, Some(OpenError::Damaged.into()))
+                }
+                Ok(file) => {
+                    let recipients: Vec<_> = file.recipients().collect();
+                    let hinted = recipients.iter().filter_map(|recipient| recipient.claimed);
+                    ItemInspection {
+                        claimed: noted.into_iter().chain(hinted).collect(),
+                        format: Ok(Format::Age),
+                        verdict: keyring.map(|keyring| age_verdict(&file, name, keyring, own)),
+                        recipients,
+                        ..ItemInspection::unreadable(item, bytes, None)
+                    }
+                }
+            },
         }
     });
     Inspection { items: items.collect(), obstacle: obstacle(sealed), binding }
+}
+
+impl ItemInspection {
+    /// Nothing is known of it yet but why it can never open, if it cannot.
+    fn unreadable(item: &str, bytes: Option<usize>, failure: Option<ItemFailure>) -> Self {
+        Self {
+            item: item.to_owned(),
+            format: failure.map_or(Ok(Format::Classic), Err),
+            bytes,
+            rsa_bits: None,
+            recipients: Vec::new(),
+            claimed: Vec::new(),
+            verdict: None,
+        }
+    }
 }
 
 fn obstacle(sealed: &SealedSecret) -> Option<String> {
@@ -151,25 +184,215 @@ fn verdict(value: &SealedValue, keyring: &Keyring, own: Option<&Binding>, others
 
 /// An age file says itself what it was sealed for: nothing has to be guessed.
 fn age_verdict(file: &age::File<'_>, item: &Item, keyring: &Keyring, own: Option<&Binding>) -> Verdict {
-    for entry in keyring.entries() {
-        let key = entry.fingerprint();
-        for identity in entry.identities() {
-            let unwrapped = match file.unwrap(identity) {
-                Ok(Some(unwrapped)) => unwrapped,
-                Ok(None) => continue,
-                Err(error) => return Verdict::Spoiled(error.into()),
-            };
-            // An object without the names that its scope needs is bound to nothing that a value could be.
-            let binding = own.unwrap_or(&Binding::ClusterWide);
-            return match file.open(&unwrapped.file_key, binding, item) {
-                Ok(_) if own.is_some() => Verdict::Opens { key },
-                Ok(_) => Verdict::OpensUnder { key, binding: Binding::ClusterWide, item: Some(item.clone()) },
-                Err(OpenError::OtherBinding { sealed_for: Some(line) }) => {
-                    Verdict::OpensUnder { key, binding: line.binding, item: Some(line.item) }
-                }
-                Err(error) => Verdict::Spoiled(error.into()),
-            };
+    let (file_key, key) = match unwrap(file, keyring) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Verdict::DoesNotOpen,
+        Err(_) => return Verdict::Damaged { key: None },
+    };
+    // An object without the names that its scope needs is bound to nothing that a value could be.
+    let binding = own.unwrap_or(&Binding::ClusterWide);
+    match file.open(&file_key, binding, item) {
+        Ok(_) if own.is_some() => Verdict::Opens { key },
+        Ok(_) => Verdict::OpensUnder { key, binding: Binding::ClusterWide, item: Some(item.clone()) },
+        Err(OpenError::OtherBinding { sealed_for: Some(line) }) => {
+            Verdict::OpensUnder { key, binding: line.binding, item: Some(line.item) }
+        }
+        Err(OpenError::OtherBinding { sealed_for: None }) => Verdict::NotBound { key },
+        Err(_) => Verdict::Damaged { key: Some(key) },
+    }
+}
+
+/// What a Key Vault unwrapped of it, or the first key that is among its recipients.
+fn unwrap(file: &age::File<'_>, keyring: &Keyring) -> Result<Option<(FileKey, Fingerprint)>, OpenError> {
+    for stanza in file.recipients().filter_map(|recipient| file.vault_stanza(recipient.at)) {
+        if let Some(file_key) = keyring.unwrapped(&stanza) {
+            return Ok(Some((file_key.clone(), stanza.key)));
         }
     }
-    Verdict::DoesNotOpen
+    for entry in keyring.entries() {
+        for identity in entry.identities() {
+            if let Some(unwrapped) = file.unwrap(identity)? {
+                return Ok(Some((unwrapped.file_key, entry.fingerprint())));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SealTo, Sealing, seal};
+    use jiff::SignedDuration;
+    use privyseal_envelope::age::{Identity, Kind, Recipient, Recipients};
+    use privyseal_envelope::rsa::KeySize;
+    use privyseal_envelope::{Name, Namespace, Plaintext};
+    use privyseal_keys::KeyPair;
+    use privyseal_manifest::{Secret, names};
+
+    fn entry(source: &str) -> KeyringEntry {
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let pair = KeyPair::generate(KeySize::Rsa2048, "", now, SignedDuration::from_hours(1)).ok().unwrap();
+        KeyringEntry::from_pair(source, pair)
+    }
+
+    fn recipient(entry: &KeyringEntry, kind: Kind) -> Recipient {
+        entry.public_half().unwrap().recipient(kind).unwrap().clone()
+    }
+
+    fn sealed(scope: Scope, to: SealTo<'_>) -> SealedSecret {
+        let mut secret = Secret::default();
+        secret.metadata.namespace = Some("ns".to_owned());
+        secret.metadata.name = Some("db".to_owned());
+        for item in ["a", "b"] {
+            secret.data.insert(Item::parse(item).unwrap(), Plaintext::from(b"hunter2".as_slice()));
+        }
+        seal(&secret, &Sealing { to, scope: Some(scope), allow_empty: false }).unwrap()
+    }
+
+    fn verdict_of(object: &SealedSecret, entries: Vec<KeyringEntry>, item: &str) -> Verdict {
+        let inspection = inspect(object, Some(&Keyring::new(entries)), &[]);
+        let found = inspection.items.into_iter().find(|inspected| inspected.item == item);
+        found.unwrap().verdict.unwrap()
+    }
+
+    fn strict(namespace: &str, name: &str) -> Binding {
+        Binding::Strict { namespace: Namespace::parse(namespace).unwrap(), name: Name::parse(name).unwrap() }
+    }
+
+    /// The same object, its value changed byte by byte.
+    fn with_value(object: &SealedSecret, item: &str, change: impl FnOnce(&mut Vec<u8>)) -> SealedSecret {
+        let mut changed = object.clone();
+        let text = changed.spec.encrypted_data.get_mut(item).unwrap();
+        let mut bytes = SealedValue::from_base64(text).unwrap().as_bytes().to_vec();
+        change(&mut bytes);
+        let base64 = serde_json::to_value(k8s_openapi::ByteString(bytes)).unwrap();
+        *text = base64.as_str().unwrap().to_owned();
+        changed
+    }
+
+    #[test]
+    fn an_age_value_says_who_can_open_it() {
+        let (a, b) = (entry("a"), entry("b"));
+        for kind in [Kind::Hybrid, Kind::X25519] {
+            let of = [recipient(&a, kind), recipient(&b, kind)];
+            let ids = of.each_ref().map(|recipient| recipient.fingerprint().key_id());
+            let to = Recipients::new(of).unwrap();
+            let item = inspect(&sealed(Scope::Strict, SealTo::Age(&to)), None, &[]).items.remove(0);
+            assert_eq!((item.format, item.rsa_bits, item.verdict), (Ok(Format::Age), None, None));
+            assert_eq!(item.claimed, ids);
+            assert!(item.recipients.iter().all(|recipient| recipient.kind == kind));
+            assert!(item.bytes.unwrap() > 100);
+
+            let anonymous = sealed(Scope::Strict, SealTo::Age(&to.without_hints()));
+            let item = inspect(&anonymous, None, &[]).items.remove(0);
+            assert_eq!((item.claimed.len(), item.recipients.len()), (0, 2));
+        }
+    }
+
+    #[test]
+    fn a_right_key_under_other_names_says_what_it_was_sealed_for() {
+        let key = entry("k");
+        for kind in [Kind::Hybrid, Kind::X25519] {
+            let to = Recipients::new([recipient(&key, kind)]).unwrap();
+            let object = sealed(Scope::Strict, SealTo::Age(&to));
+            let fingerprint = key.fingerprint();
+            let verdict = |object: &SealedSecret| verdict_of(object, vec![key.clone()], "b");
+            let under = |binding: Binding, item: &str| Verdict::OpensUnder {
+                key: fingerprint,
+                binding,
+                item: Some(Item::parse(item).unwrap()),
+            };
+            assert_eq!(verdict(&object), Verdict::Opens { key: fingerprint });
+
+            let mut other = object.clone();
+            other.metadata.name = Some("renamed".to_owned());
+            assert_eq!(verdict(&other), under(strict("ns", "db"), "b"));
+            other.metadata.namespace = Some("moved".to_owned());
+            assert_eq!(verdict(&other), under(strict("ns", "db"), "b"));
+            other.metadata.namespace = None;
+            assert_eq!(verdict(&other), under(strict("ns", "db"), "b"));
+
+            let mut other = object.clone();
+            let a = other.spec.encrypted_data["a"].clone();
+            other.spec.encrypted_data.insert("b".to_owned(), a);
+            assert_eq!(verdict(&other), under(strict("ns", "db"), "a"));
+
+            let mut other = object.clone();
+            names::set_scope(other.metadata.annotations.get_or_insert_default(), Scope::ClusterWide);
+            assert_eq!(verdict(&other), under(strict("ns", "db"), "b"));
+
+            let mut wide = sealed(Scope::ClusterWide, SealTo::Age(&to));
+            wide.metadata.annotations = None;
+            assert_eq!(verdict(&wide), under(Binding::ClusterWide, "b"));
+            // Not even a binding of its own: the value still says what it is for.
+            wide.metadata.name = None;
+            assert_eq!(verdict(&wide), under(Binding::ClusterWide, "b"));
+        }
+    }
+
+    #[test]
+    fn a_stranger_damage_and_a_foreign_file_are_told_apart() {
+        let (key, stranger) = (entry("k"), entry("stranger"));
+        for kind in [Kind::Hybrid, Kind::X25519] {
+            let to = Recipients::new([recipient(&key, kind)]).unwrap();
+            let object = sealed(Scope::Strict, SealTo::Age(&to));
+            let fingerprint = key.fingerprint();
+            assert_eq!(verdict_of(&object, vec![stranger.clone()], "a"), Verdict::DoesNotOpen);
+            let both = vec![stranger.clone(), key.clone()];
+            assert_eq!(verdict_of(&object, both, "a"), Verdict::Opens { key: fingerprint });
+
+            let changed = with_value(&object, "a", |bytes| *bytes.last_mut().unwrap() ^= 1);
+            let verdict = verdict_of(&changed, vec![key.clone()], "a");
+            assert_eq!(verdict, Verdict::Damaged { key: Some(fingerprint) });
+            assert_eq!(verdict_of(&changed, vec![key.clone()], "b"), Verdict::Opens { key: fingerprint });
+
+            // Somebody's own file, whose first line is a secret.
+            let foreign = age::encrypt(
+                b"hunter2
+value",
+                &to,
+            )
+            .unwrap();
+            let changed = with_value(&object, "a", |bytes| *bytes = foreign);
+            let verdict = verdict_of(&changed, vec![key.clone()], "a");
+            assert_eq!(verdict, Verdict::NotBound { key: fingerprint });
+            assert!(!format!("{verdict:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn what_shows_without_a_key_is_told_without_one() {
+        let to = Recipients::new([Identity::generate_x25519().recipient()]).unwrap();
+        let object = sealed(Scope::Strict, SealTo::Age(&to));
+        let format = |object: &SealedSecret| inspect(object, None, &[]).items.remove(0).format;
+        let cut = with_value(&object, "a", |bytes| bytes.truncate(bytes.len() - 70));
+        assert_eq!(format(&cut), Err(OpenError::Damaged.into()));
+        let header = with_value(&object, "a", |bytes| bytes.truncate(60));
+        assert_eq!(format(&header), Err(OpenError::Header.into()));
+        let stanzas = "-> X\nAAAA\n".repeat(100);
+        let many = format!("age-encryption.org/v1\n{stanzas}--- {}\n{}", "A".repeat(43), "x".repeat(64));
+        let many = with_value(&object, "a", |bytes| *bytes = many.into_bytes());
+        assert_eq!(format(&many), Err(OpenError::TooLarge.into()));
+    }
+
+    #[test]
+    fn what_a_key_vault_unwrapped_opens_too() {
+        let (vault, other) = (entry("vault"), entry("other"));
+        let public = vault.certificate().unwrap().sealing_key().clone();
+        let own = Identity::generate_x25519();
+        let to = Recipients::new([Recipient::KeyVault(public.clone()), own.recipient()]).unwrap();
+        let object = sealed(Scope::Strict, SealTo::Age(&to));
+        let value = SealedValue::from_base64(&object.spec.encrypted_data["a"]).unwrap();
+        let file = age::File::parse(&value).unwrap();
+        let stanza = file.vault_stanza(file.recipients().next().unwrap().at).unwrap();
+        let file_key = file.unwrap(&own).unwrap().unwrap().file_key;
+        let keyring = Keyring::new(vec![other]).with_unwrapped([(stanza, file_key)]);
+        let verdicts: Vec<_> = inspect(&object, Some(&keyring), &[])
+            .items
+            .into_iter()
+            .map(|item| item.verdict.unwrap())
+            .collect();
+        assert_eq!(verdicts, [Verdict::Opens { key: public.fingerprint() }, Verdict::DoesNotOpen]);
+    }
 }

@@ -161,7 +161,12 @@ mod tests {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
         let pair = KeyPair::generate(KeySize::Rsa2048, "", now, SignedDuration::from_hours(1)).ok().unwrap();
         let secret = KeySecret::for_test("a", custody, was_in_clear);
-        ClusterKey { secret: Some(secret), certificate: pair.certificate().clone(), state }
+        ClusterKey {
+            secret: Some(secret),
+            certificate: pair.certificate().clone(),
+            recipients: Vec::new(),
+            state,
+        }
     }
 
     fn levels(keys: &[ClusterKey]) -> [(Level, usize); 2] {

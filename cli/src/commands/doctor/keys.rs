@@ -63,6 +63,7 @@ mod tests {
         let key = |state: &KeyState| ClusterKey {
             secret: None,
             certificate: pair.certificate().clone(),
+            recipients: Vec::new(),
             state: *state,
         };
         let findings = judge(Ok(states.iter().map(key).collect()));

@@ -15,6 +15,8 @@ use privyseal_keys::PublishedKeys;
 /// The key is published as revoked, so that nobody seals to it any more, and if it is the one that seals, the controller
 /// makes a new one at once. It goes on opening until it is retired. There is no way back: what leaked stays leaked.
 ///
+/// A key is its RSA half and its age identities together: whichever of them leaked, all are given up.
+///
 /// Whoever has the key can open everything that was ever sealed with it and is still in a Git history. Resealing does not
 /// help against that: change the values at their source. `privyseal keys report --compromised KEY PATHS` lists them.
 #[derive(clap::Args)]
@@ -23,7 +25,7 @@ Example:
   privyseal keys compromised 0123456789abcdef --context prod
   privyseal keys report . --compromised 0123456789abcdef --context prod")]
 pub(super) struct Args {
-    /// The key: its id, fingerprint or Secret
+    /// The key: an id or fingerprint of it or of one of its recipients, or its Secret
     key: String,
 
     #[command(flatten)]

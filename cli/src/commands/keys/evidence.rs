@@ -5,10 +5,12 @@
 //!   values in Git ── the same text as in the cluster ─────┤
 //!                 ── opened here with --key ─────────┼──▶ Report
 //!                 ── the controller, asked ───────────────┤
-//!                 └─ an annotation's word: a claim ───────┘
+//!                 └─ a hint's word: a claim ──────────────┘
 //! ```
+//!
+//! Whatever calls a key by the id of one of its recipients, the report calls it as the cluster lists it.
 
-use crate::cluster::{Controller, Session, Verdict};
+use crate::cluster::{ClusterKey, Controller, Session, Verdict};
 use crate::commands::reseal::name_of;
 use crate::error::{CommandError, Shown};
 use crate::key_files::KeyFileOptions;
@@ -18,12 +20,11 @@ use crate::speech;
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
-use privyseal_envelope::{KeyId, SealedValue};
+use privyseal_envelope::KeyId;
 use privyseal_keys::Keyring;
 use privyseal_manifest::SealedSecret;
 use privyseal_repo::report::{Knowledge, Report, Value};
-use privyseal_seal::hints::Hints;
-use privyseal_seal::{DEFAULT_ATTEMPTS, open};
+use privyseal_seal::{DEFAULT_ATTEMPTS, inspect, open};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -63,8 +64,12 @@ pub(super) async fn of_cluster(session: &Session) -> Result<Report, CommandError
     Ok(report)
 }
 
-/// Joins all.
-pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Report, CommandError> {
+/// Joins all. `keys` are the cluster's.
+pub(super) async fn gather(
+    session: &Session,
+    evidence: Evidence,
+    keys: &[ClusterKey],
+) -> Result<Report, CommandError> {
     let mut report = Report::default();
     let opened = in_cluster(session, &mut report).await?;
     let Evidence { tree, keyring } = evidence;
@@ -102,7 +107,8 @@ pub(super) async fn gather(session: &Session, evidence: Evidence) -> Result<Repo
             add(&mut report, &place, object, known, asking.is_some());
         }
     }
-    Ok(report)
+    let keys: Vec<_> = keys.iter().map(ClusterKey::for_report).collect();
+    Ok(report.named_as(&keys))
 }
 
 /// What it takes stands in the hint.
@@ -221,12 +227,10 @@ fn add(
     mut known: BTreeMap<String, BTreeSet<KeyId>>,
     asked: bool,
 ) {
-    let hints = Hints::read(object.metadata.annotations.as_ref());
-    for (item, text) in &object.spec.encrypted_data {
-        let knowledge = match known.remove(item) {
+    for inspected in inspect(object, None, &[]).items {
+        let knowledge = match known.remove(&inspected.item) {
             Some(keys) => Knowledge::Opened(keys),
             None => Knowledge::Unknown {
-                claimed: SealedValue::from_base64(text).ok().and_then(|value| hints.key_of(item, &value)),
                 why: if asked {
                     "nobody opened it as it stands there"
                 } else {
@@ -237,7 +241,9 @@ fn add(
         report.values.push(Value {
             place: Shown(place).to_string(),
             object: name_of(object),
-            item: item.clone(),
+            item: inspected.item,
+            format: inspected.format.ok(),
+            claimed: inspected.claimed.into_iter().collect(),
             knowledge,
         });
     }

@@ -6,12 +6,14 @@ use crate::error::{CommandError, Shown};
 use crate::key_source::ClusterOptions;
 use crate::output::to_stdout;
 use privyseal_custody::custody::Kind;
+use privyseal_envelope::age::Recipient;
 use serde_json::json;
 
 /// List the keys of a cluster, and what each does
 ///
 /// Newest first: the one that seals, those that open only, those that leaked, those that are retired. CUSTODY says where
-/// the private half is; of what a Key Vault keeps now, it is told if it once lay in the cluster in the clear. It takes the
+/// the private half is; of what a Key Vault keeps now, it is told if it once lay in the cluster in the clear. AGE says which
+/// age recipients belong to the key: without any, it opens classic values only. It takes the
 /// right to read the Secrets of the controller's namespace; without it the published keys are shown. No private key is
 /// kept or shown, and no vault is asked.
 #[derive(clap::Args)]
@@ -42,8 +44,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 }
 
 fn table(keys: &[ClusterKey]) -> String {
-    let mut text =
-        format!("{:16}  {:12}  {:20}  {:20}  {:17}  SECRET\n", "KEY", "STATE", "FROM", "UNTIL", "CUSTODY");
+    let mut text = format!(
+        "{:16}  {:12}  {:20}  {:20}  {:17}  {:13}  SECRET\n",
+        "KEY", "STATE", "FROM", "UNTIL", "CUSTODY", "AGE"
+    );
     for key in keys {
         let secret = key.secret.as_ref();
         let custody = secret.map_or("-", |secret| secret.custody.map_or("unknown", Kind::as_str));
@@ -55,9 +59,11 @@ fn table(keys: &[ClusterKey]) -> String {
             (secret.is_some_and(KeySecret::once_lay_in_clear), "was in the clear"),
         ];
         let notes: Vec<_> = notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note).collect();
+        let age: Vec<_> = key.recipients.iter().map(|recipient| recipient.kind().as_str()).collect();
+        let age = if age.is_empty() { "-".to_owned() } else { age.join(",") };
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
         text += &format!(
-            "{}  {:12}  {:20}  {:20}  {custody:17}  {}{notes}\n",
+            "{}  {:12}  {:20}  {:20}  {custody:17}  {age:13}  {}{notes}\n",
             key.key_id(),
             key.state,
             key.certificate.not_before().to_string(),
@@ -72,6 +78,7 @@ fn as_json(key: &ClusterKey) -> serde_json::Value {
     json!({
         "keyId": key.key_id().to_string(),
         "fingerprint": key.fingerprint().to_string(),
+        "recipients": key.recipients.iter().map(of_recipient).collect::<Vec<_>>(),
         "state": key.state,
         "compromised": key.secret.as_ref().is_some_and(|secret| secret.compromised),
         "custody": key.secret.as_ref().and_then(|secret| secret.custody).map(Kind::as_str),
@@ -79,5 +86,14 @@ fn as_json(key: &ClusterKey) -> serde_json::Value {
         "secret": key.secret.as_ref().map(|secret| &secret.name),
         "notBefore": key.certificate.not_before().to_string(),
         "notAfter": key.certificate.not_after().to_string(),
+    })
+}
+
+fn of_recipient(recipient: &Recipient) -> serde_json::Value {
+    let fingerprint = recipient.fingerprint();
+    json!({
+        "kind": recipient.kind().as_str(),
+        "keyId": fingerprint.key_id().to_string(),
+        "fingerprint": fingerprint.to_string(),
     })
 }

@@ -18,10 +18,12 @@ use std::path::PathBuf;
 ///
 /// Joins what the controller has opened with which key with the Git trees that are given. A value is `opened` with a key
 /// if the controller says so, in the status of the object or when it is asked about the value in Git, or if a key of
-/// --key opens it. What nobody is known to have opened is `unknown`, and counts as needing every key; what an
-/// annotation says of it is a claim.
+/// --key opens it. What nobody is known to have opened is `unknown`, and counts as needing every key; what a hint says of
+/// it is a claim.
 ///
 /// With --compromised the whole history of the trees is searched for values that were ever sealed with a key that leaked.
+/// A value of the age format names the key by the id of a recipient, so all that the key goes by is looked for: as the
+/// cluster says it, if --context or --for names one, as keys of --key say it, and as key files in the history do.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,9 +35,10 @@ pub(super) struct Args {
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// List the values that this key opened, ever, in all of the trees' history: they have to be changed at their source
+    /// List the values that this key opened, ever, in all of the trees' history: they have to be changed at their source.
+    /// An id or fingerprint of the key or of one of its recipients; with --context or --for also its Secret
     #[arg(long, value_name = "KEY", requires = "paths")]
-    compromised: Option<KeyId>,
+    compromised: Option<String>,
 
     /// How to write the report
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
@@ -49,13 +52,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
-    if let Some(key) = args.compromised {
-        return history::run(&args.paths, key, &args.keys, args.output);
+    if let Some(key) = &args.compromised {
+        let sources = history::Sources { keys: &args.keys, cluster: &args.cluster };
+        return history::run(&args.paths, key, sources, args.output);
     }
     let evidence = Evidence::read(&args.paths, &args.keys, &args.cluster)?;
-    let (keys, report) = args
-        .cluster
-        .session(async |session| Ok((session.keys().await?, gather(session, evidence).await?)))?;
+    let (keys, report) = args.cluster.session(async |session| {
+        let keys = session.keys().await?;
+        let report = gather(session, evidence, &keys).await?;
+        Ok((keys, report))
+    })?;
     match args.output {
         ReportFormat::Text => to_stdout(text(&keys, &report).as_bytes())?,
         ReportFormat::Json => to_stdout(as_json(&keys, &report)?.as_bytes())?,
@@ -80,12 +86,13 @@ fn text(keys: &[ClusterKey], report: &Report) -> String {
     text += &format!("\n{} values, {} of them unknown\n", report.values.len(), unknown.len());
     for value in unknown {
         let (place, object, item) = (Shown(&value.place), Shown(&value.object), Shown(&value.item));
-        let claimed = match &value.knowledge {
-            Knowledge::Unknown { claimed: Some(key), why } => format!("{why}; claims key {key}"),
-            Knowledge::Unknown { claimed: None, why } => (*why).to_owned(),
-            Knowledge::Opened(_) => String::new(),
+        let Knowledge::Unknown { why } = &value.knowledge else { continue };
+        let claimed: Vec<_> = value.claimed.iter().map(KeyId::to_string).collect();
+        let claimed = match claimed.is_empty() {
+            true => String::new(),
+            false => format!("; claims key {}", claimed.join(", ")),
         };
-        text += &format!("{place}: {object}: {item}: {claimed}\n");
+        text += &format!("{place}: {object}: {item}: {why}{claimed}\n");
     }
     for place in &report.unreadable {
         text += &format!("{}\n", Shown(place));
@@ -101,6 +108,7 @@ fn as_json(keys: &[ClusterKey], report: &Report) -> Result<String, CommandError>
             let count = counts.get(&key.key_id()).copied().unwrap_or_default();
             json!({
                 "keyId": key.key_id().to_string(), "fingerprint": key.fingerprint().to_string(),
+                "recipientKeyIds": key.recipient_ids().map(|id| id.to_string()).collect::<Vec<_>>(),
                 "state": key.state, "opened": count.opened, "claimed": count.claimed,
             })
         })

@@ -1,7 +1,7 @@
 //! `privyseal keys retire`
 
 use super::evidence::{Evidence, gather};
-use crate::cluster::KeyState;
+use crate::cluster::{ClusterKey, KeyState};
 use crate::error::{CommandError, Shown};
 use crate::key_files::KeyFileOptions;
 use crate::key_source::ClusterOptions;
@@ -13,8 +13,9 @@ use std::path::PathBuf;
 /// Stop opening with an old key
 ///
 /// Refuses as long as a value is known to need the key, or nobody knows that it does not: values in the cluster as the
-/// controller opened them, and values in the Git trees that are given. An annotation's word is not enough for that; the
-/// controller is asked about each value in Git that it has not opened in this very form, or the keys of --key try it.
+/// controller opened them, and values in the Git trees that are given. A hint's word is not enough for that; the
+/// controller is asked about each value in Git that it has not opened in this very form, or the keys of --key try it. A
+/// value of the age format that was opened, and is for another of the cluster's keys too, does not need this one.
 ///
 /// Old commits stop opening too: a revert to one of them needs the retired key. To undo it, set the label of the key's
 /// Secret to `active` again.
@@ -24,7 +25,7 @@ Examples:
   privyseal keys retire 0123456789abcdef . --context prod
   privyseal keys retire 0123456789abcdef ~/fleet ~/apps --for prod")]
 pub(super) struct Args {
-    /// The key: its id, fingerprint or Secret
+    /// The key: an id or fingerprint of it or of one of its recipients, or its Secret
     #[arg(value_name = "KEY")]
     retired: String,
 
@@ -58,7 +59,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     }
     let tree = Evidence::read(&args.paths, &args.keys, &args.cluster)?;
     args.cluster.session(async |session| {
-        let key = session.key(&args.retired).await?;
+        let keys = session.keys().await?;
+        let key = session.named(&keys, &args.retired)?;
         match key.state {
             KeyState::Retired => {
                 speech::note(format_args!("key {} is retired already", key.key_id()));
@@ -74,8 +76,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             }
             KeyState::OpeningOnly | KeyState::Compromised => {}
         }
-        let report = gather(session, tree).await?;
-        let needs = report.needs(key.key_id());
+        let report = gather(session, tree, &keys).await?;
+        let keys: Vec<_> = keys.iter().map(ClusterKey::for_report).collect();
+        let needs = report.needs(key.key_id(), &keys);
         if !needs.is_empty() {
             let refused = refusal(&key.key_id().to_string(), &needs);
             if !args.force {
@@ -85,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
                 speech::warning(message);
             }
         }
-        session.retire_key(&key).await?;
+        session.retire_key(key).await?;
         speech::note(format_args!("key {} is retired: the controller stops opening with it within seconds", key.key_id()));
         if key.secret.as_ref().is_some_and(|secret| secret.custody == Some(Kind::KeyVaultSecret)) {
             speech::note(

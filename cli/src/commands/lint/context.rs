@@ -9,8 +9,10 @@ use crate::speech;
 use crate::tree::{self, TreeFile};
 use crate::trust_file::TrustOptions;
 use jiff::Timestamp;
-use privyseal_repo::lint::{ClusterKeys, Code, Expected, Finding, judge_key_file};
-use privyseal_repo::{ClusterName, Config, Evidence, KeySource};
+use privyseal_repo::lint::{
+    ClusterKeys, Code, Expected, Finding, KnownRecipient, judge_key_file, judge_recipient,
+};
+use privyseal_repo::{Config, Evidence, KeySource, RecipientSource, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
@@ -47,9 +49,10 @@ struct Loaded {
     file: PathBuf,
     config: Config,
     keys: Vec<ClusterKeys>,
+    recipients: Vec<KnownRecipient>,
     findings: Vec<Finding>,
-    /// Clusters whose keys nobody has compared.
-    unpinned: Vec<(ClusterName, Evidence)>,
+    /// Clusters and recipients whose keys nobody has compared.
+    unpinned: Vec<(Subject, Evidence)>,
 }
 
 struct Folder {
@@ -121,13 +124,9 @@ impl Contexts {
         let Some((index, prefix)) = &folder.configuration else {
             return Context { within, expected: Expected::default(), ignored: Vec::new() };
         };
-        let Loaded { config, keys, .. } = &self.configurations[*index];
+        let Loaded { config, keys, recipients, .. } = &self.configurations[*index];
         let path = joined(prefix, &name);
-        let rule = config.rule_for(&path);
-        let expected = Expected {
-            cluster: rule.and_then(|rule| Some((rule.clusters.first()?, rule.number))),
-            known: keys,
-        };
+        let expected = Expected { rule: config.rule_for(&path), known: keys, recipients };
         let ignored = config.lint_ignores(&path).flat_map(|ignore| ignore.codes.iter().copied()).collect();
         Context { within, expected, ignored }
     }
@@ -161,10 +160,10 @@ impl Contexts {
 
     /// Says whose keys are taken on the repository's own word.
     pub(super) fn announce(&self) {
-        for (name, evidence) in self.configurations.iter().flat_map(|loaded| &loaded.unpinned) {
+        for (subject, evidence) in self.configurations.iter().flat_map(|loaded| &loaded.unpinned) {
             speech::note(format_args!(
-                "clusters.{}: {evidence} is not in the trust file; what its keys say is taken from the repository",
-                Shown(name.as_str())
+                "{}: {evidence} is not in the trust file; what its keys say is taken from the repository",
+                Shown(&subject.to_string())
             ));
         }
     }
@@ -179,7 +178,14 @@ impl Loaded {
         let Configuration { config, file, folder } = configuration;
         let trust = options.open()?;
         trust.must_be_outside(&folder)?;
-        let mut this = Self { file, config, keys: Vec::new(), findings: Vec::new(), unpinned: Vec::new() };
+        let mut this = Self {
+            file,
+            config,
+            keys: Vec::new(),
+            recipients: Vec::new(),
+            findings: Vec::new(),
+            unpinned: Vec::new(),
+        };
         for (name, cluster) in this.config.clusters() {
             let Some(source) = &cluster.keys else { continue };
             let (KeySource::Published(path) | KeySource::Certificate(path)) = source;
@@ -199,7 +205,18 @@ impl Loaded {
             let judged = judge_key_file(name, source, &shown, &bytes, trust.trust(), now);
             this.keys.extend(judged.keys);
             this.findings.extend(judged.finding);
-            this.unpinned.extend(judged.unpinned.map(|evidence| (name.clone(), evidence)));
+            let subject = || Subject::Cluster(name.as_str().to_owned());
+            this.unpinned.extend(judged.unpinned.map(|evidence| (subject(), evidence)));
+        }
+        let shown = shown_path(&this.file);
+        for (name, source) in this.config.recipients() {
+            // TODO
+            let RecipientSource::Age(recipient) = source else { continue };
+            let judged = judge_recipient(name, recipient, &shown, trust.trust());
+            this.recipients.extend(judged.recipient);
+            this.findings.extend(judged.finding);
+            let subject = || Subject::Recipient(name.as_str().to_owned());
+            this.unpinned.extend(judged.unpinned.map(|evidence| (subject(), evidence)));
         }
         Ok(this)
     }

@@ -4,6 +4,7 @@ use super::fixtures;
 use crate::harness::{CANARY, CANARY_BASE64};
 use jiff::{SignedDuration, Timestamp};
 use privyseal_envelope::Scope;
+use privyseal_envelope::age::{Identity, Kind, Recipient, Recipients};
 use privyseal_envelope::rsa::KeySize;
 use privyseal_keys::{KeyPair, PublishedKeys, PublisherKey};
 use privyseal_manifest::emit;
@@ -29,6 +30,10 @@ struct Keys {
     staging: KeyPair,
     unknown: KeyPair,
     larger: KeyPair,
+    /// The recipient of nobody's cluster.
+    glass: Recipient,
+    /// The same, and classical.
+    legacy: Recipient,
 }
 
 impl Keys {
@@ -47,6 +52,8 @@ impl Keys {
             staging: pair(KeySize::Rsa2048, new, 100),
             unknown: pair(KeySize::Rsa2048, new, 100),
             larger: pair(KeySize::Rsa3072, new, 100),
+            glass: Identity::generate_hybrid().unwrap().recipient(),
+            legacy: Identity::generate_x25519().recipient(),
         }
     }
 
@@ -58,12 +65,17 @@ impl Keys {
             let fingerprint = publisher.public_key().fingerprint();
             trust.pin(Subject::Cluster(name.to_owned()), Evidence::Publisher { fingerprint, serial: 3 });
         }
+        for (name, recipient) in [("glass", &self.glass), ("legacy", &self.legacy), ("other", &self.legacy)] {
+            let fingerprint = recipient.fingerprint();
+            trust.pin(Subject::Recipient(name.to_owned()), Evidence::Recipient { fingerprint });
+        }
         fs::write(path, trust.to_text()).unwrap();
     }
 
     fn list(&self, path: &Path, publisher: usize, keys: &[&KeyPair], revoked: &[&KeyPair]) {
         let keys = keys.iter().map(|pair| pair.public_half()).collect();
-        let revoked = revoked.iter().map(|pair| pair.fingerprint()).collect();
+        let revoked =
+            revoked.iter().flat_map(|pair| pair.public_half().fingerprints().collect::<Vec<_>>()).collect();
         let time = "2026-01-01T00:00:00Z".parse().unwrap();
         let list = PublishedKeys { serial: 3, time, keys, revoked };
         write(path, &KeyFile(list.publish(&self.publishers[publisher])).to_text());
@@ -76,16 +88,26 @@ fn write(path: &Path, text: &str) {
 }
 
 fn sealed(pair: &KeyPair, scope: Scope, namespace: &str, name: &str) -> String {
+    sealed_to(SealTo::Classic(pair.certificate().sealing_key()), scope, namespace, name)
+}
+
+fn sealed_to(to: SealTo<'_>, scope: Scope, namespace: &str, name: &str) -> String {
     let yaml = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\nstringData: {{password: secret, user: app}}\n"
     );
     let secret =
         privyseal_manifest::read(yaml.as_bytes(), "x").unwrap().remove(0).into_secret().ok().unwrap();
-    let key = pair.certificate().sealing_key();
-    emit::to_yaml(
-        &seal(&secret, &Sealing { to: SealTo::Classic(key), scope: Some(scope), allow_empty: false })
-            .unwrap(),
-    )
+    emit::to_yaml(&seal(&secret, &Sealing { to, scope: Some(scope), allow_empty: false }).unwrap())
+}
+
+/// In the age format.
+fn sealed_age(recipients: &Recipients, name: &str) -> String {
+    sealed_to(SealTo::Age(recipients), Scope::Strict, "shop", name)
+}
+
+fn recipients(kind: Kind, pairs: &[&KeyPair], more: &[&Recipient]) -> Recipients {
+    let of_pairs = pairs.iter().map(|pair| pair.public_half().recipient(kind).unwrap().clone());
+    Recipients::new(of_pairs.chain(more.iter().map(|recipient| (*recipient).clone()))).unwrap()
 }
 
 /// A text with one change, which must be possible.
@@ -97,6 +119,17 @@ fn with(text: &str, from: &str, to: &str) -> String {
 fn good(root: &Path, keys: &Keys) {
     keys.list(&root.join(".privyseal/prod.keys"), 0, &[&keys.prod, &keys.prod_old], &[&keys.prod_revoked]);
     keys.list(&root.join(".privyseal/staging.keys"), 1, &[&keys.staging], &[]);
+    let config = format!(
+        "version: 1\nclusters:\n  prod: {{keys: .privyseal/prod.keys}}\n  staging: {{keys: .privyseal/staging.keys}}\nrecipients:\n  glass: {{age: {}}}\n  legacy: {{age: {}}}\nrules:\n  - {{path: 'apps/*/overlays/staging/**', for: [staging]}}\n  - {{path: 'clusters/staging/**', for: [staging]}}\n  - {{path: 'many/legacy.yaml', for: [legacy]}}\n  - {{path: 'many/**', for: [prod, staging, glass]}}\n  - {{path: '**', for: [prod]}}\n",
+        keys.glass, keys.legacy
+    );
+    write(&root.join(".privyseal.yaml"), &config);
+    let many = recipients(Kind::Hybrid, &[&keys.prod, &keys.staging], &[&keys.glass]);
+    write(&root.join("many/sealed.yaml"), &sealed_age(&many, "many"));
+    let legacy = recipients(Kind::X25519, &[], &[&keys.legacy]);
+    write(&root.join("many/legacy.yaml"), &sealed_age(&legacy, "legacy"));
+    let prod = recipients(Kind::Hybrid, &[&keys.prod], &[]);
+    write(&root.join("clusters/prod/age.yaml"), &sealed_age(&prod, "age"));
     let strict = |namespace: &str, name: &str| sealed(&keys.prod, Scope::Strict, namespace, name);
     let without_namespace =
         |text: &str, namespace: &str| with(text, &format!("  namespace: {namespace}\n"), "");
@@ -148,7 +181,11 @@ fn bad(root: &Path, keys: &Keys) {
     let file = |path: &str, text: &str| write(&root.join(path), text);
     file(
         ".privyseal.yaml",
-        "version: 1\nclusters:\n  prod: {keys: .privyseal/prod.keys}\n  staging: {keys: .privyseal/staging.keys}\n  changed: {keys: .privyseal/changed.keys}\n  broken: {keys: .privyseal/broken.keys}\n  missing: {certificate: .privyseal/missing.pem}\n  over: {keys: .privyseal/over.keys}\nrules:\n  - {path: '**', for: [prod]}\n",
+        &format!(
+            "version: 1\nclusters:\n  prod: {{keys: .privyseal/prod.keys}}\n  staging: {{keys: .privyseal/staging.keys}}\n  changed: {{keys: .privyseal/changed.keys}}\n  broken: {{keys: .privyseal/broken.keys}}\n  missing: {{certificate: .privyseal/missing.pem}}\n  over: {{keys: .privyseal/over.keys}}\nrecipients:\n  glass: {{age: {glass}}}\n  legacy: {{age: {legacy}}}\n  other: {{age: {glass}}}\nrules:\n  - {{path: 'age/many/**', for: [prod, staging, glass]}}\n  - {{path: 'age/one/**', for: [prod], format: age}}\n  - {{path: 'age/legacy/**', for: [prod, legacy]}}\n  - {{path: '**', for: [prod]}}\n",
+            glass = keys.glass,
+            legacy = keys.legacy
+        ),
     );
     let list = |name: &str, publisher, keys_: &[&KeyPair], revoked: &[&KeyPair]| {
         keys.list(&root.join(format!(".privyseal/{name}.keys")), publisher, keys_, revoked);
@@ -241,6 +278,7 @@ fn bad(root: &Path, keys: &Keys) {
     ] {
         file(&format!("keys/{name}.yaml"), &sealed(pair, Scope::Strict, "shop", name));
     }
+    bad_age(root, keys);
     // Somebody changed a value with a tool that does not know the annotation, and removed another.
     let value = |text: &str, item: &str| {
         let prefix = format!("    {item}: ");
@@ -282,4 +320,34 @@ fn bad(root: &Path, keys: &Keys) {
             with(&strict("comment"), "metadata:\n", "metadata:\n  creationTimestamp: null\n")
         ),
     );
+}
+
+/// What there is to find of the age format alone.
+fn bad_age(root: &Path, keys: &Keys) {
+    let age = |path: &str, kind, pairs: &[&KeyPair], more: &[&Recipient]| {
+        let name = path.rsplit_once('/').unwrap().1;
+        write(&root.join(format!("age/{path}.yaml")), &sealed_age(&recipients(kind, pairs, more), name));
+    };
+    age("many/missing", Kind::Hybrid, &[&keys.prod], &[&keys.glass]);
+    age("many/foreign", Kind::Hybrid, &[&keys.prod, &keys.staging, &keys.unknown], &[&keys.glass]);
+    age("one/other-too", Kind::Hybrid, &[&keys.prod, &keys.staging], &[]);
+    age("one/other-cluster", Kind::Hybrid, &[&keys.staging], &[]);
+    age("one/unknown", Kind::Hybrid, &[&keys.unknown], &[]);
+    age("one/stale", Kind::Hybrid, &[&keys.prod_old], &[]);
+    age("one/expired", Kind::X25519, &[&keys.prod_expired], &[]);
+    age("one/both", Kind::Hybrid, &[&keys.prod_old, &keys.prod], &[]);
+    age("one/revoked", Kind::Hybrid, &[&keys.prod_revoked, &keys.prod], &[]);
+    age("one/classical", Kind::X25519, &[&keys.prod], &[]);
+    age("legacy/classical", Kind::X25519, &[&keys.prod], &[&keys.legacy]);
+    let all = recipients(Kind::Hybrid, &[&keys.prod, &keys.staging], &[&keys.glass]).without_hints();
+    write(&root.join("age/many/unnamed.yaml"), &sealed_age(&all, "unnamed"));
+    for path in ["many", "one"] {
+        let text = sealed(&keys.prod, Scope::Strict, "shop", "classic");
+        write(&root.join(format!("age/{path}/classic.yaml")), &text);
+    }
+    let text = sealed_age(&recipients(Kind::X25519, &[&keys.prod], &[]), "cut");
+    let password = text.lines().find(|line| line.starts_with("    password: ")).unwrap();
+    let cut =
+        format!("    header: {}\n    payload: {}", &password[14..114], &password[14..password.len() - 100]);
+    write(&root.join("age/one/cut.yaml"), &with(&text, password, &cut));
 }

@@ -11,6 +11,10 @@ use zeroize::Zeroizing;
 
 /// Length in bytes of what each recipient's stanza wraps.
 const FILE_KEY_LEN: usize = age_core::format::FILE_KEY_BYTES;
+/// C2SP age, "Payload".
+const NONCE_LEN: usize = 16;
+const CHUNK_LEN: usize = 64 * 1024;
+const TAG_LEN: usize = 16;
 
 /// Seals a value to recipients, bound to its object and item. One file key, fresh, for one value.
 ///
@@ -160,6 +164,13 @@ impl<'a> File<'a> {
                 Kind::Hybrid | Kind::X25519 => self.header.hint_of(at),
             },
         })
+    }
+
+    /// How long its payload is, binding line and value together, as its size tells; nothing if it ends too early.
+    pub fn payload_len(&self) -> Option<usize> {
+        let chunks = (self.bytes.len() - self.header.len()).checked_sub(NONCE_LEN)?;
+        // C2SP age, "Payload": chunks of 64 KiB, each with a tag, and the last one may be shorter.
+        chunks.checked_sub(chunks.div_ceil(CHUNK_LEN + TAG_LEN).max(1) * TAG_LEN)
     }
 
     /// The stanza of a Key Vault key in that place, if there is one.
@@ -331,6 +342,19 @@ mod tests {
             std::array::from_fn(|_| Identity::generate_hybrid().unwrap()),
             std::array::from_fn(|_| Identity::generate_x25519()),
         ]
+    }
+
+    #[test]
+    fn the_size_tells_how_long_the_payload_is() {
+        let [_, [key, ..]] = both();
+        for len in [0, 1, 65_535, 65_536, 65_537, 200_000] {
+            let file = encrypt(&vec![b'x'; len], &recipients([&key])).unwrap();
+            let value = SealedValue::from_bytes(file.clone());
+            let parsed = File::parse(&value).unwrap();
+            assert_eq!(parsed.payload_len(), Some(len));
+            let cut = SealedValue::from_bytes(file[..parsed.header.len() + NONCE_LEN + TAG_LEN - 1].to_vec());
+            assert_eq!(File::parse(&cut).unwrap().payload_len(), None);
+        }
     }
 
     #[test]

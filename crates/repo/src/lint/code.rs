@@ -115,6 +115,13 @@ codes! {
     /// A hint that is not about this value.
     StaleHint = "PS046", Note, "a hint about a value that is not there any more";
 
+    /// Some of those whom the rule names cannot open it.
+    MissingRecipient = "PS047", Warning, "not sealed for all that the rule names";
+    /// Somebody else can.
+    ForeignRecipient = "PS048", Warning, "sealed for somebody whom the rule does not name";
+    /// Nobody knows who can.
+    UnnamedRecipient = "PS049", Note, "recipients that are not named";
+
     /// Another publisher than the one trusted.
     KeyFileChanged = "PS050", Error, "a key file that is not to be trusted";
     /// Not a key file.
@@ -133,6 +140,9 @@ codes! {
     /// More than an annotation takes.
     LargeForApply = "PS064", Note, "too large for `kubectl apply`";
 
+    /// Nearly.
+    NearlyLargeForApply = "PS065", Note, "nearly too large for `kubectl apply`";
+
     /// `creationTimestamp: null`.
     NullTimestamp = "PS070", Note, "`creationTimestamp: null`";
     /// Fields that the API server writes.
@@ -140,6 +150,11 @@ codes! {
 
     /// An unknown code in a comment.
     UnknownCode = "PS080", Note, "a comment that ignores a code which is not known";
+
+    /// The rule asks for another.
+    OtherFormat = "PS090", Warning, "sealed in another format than the rule asks for";
+    /// Classical recipients.
+    NotPostQuantum = "PS091", Note, "classical recipients where there are post-quantum ones";
 }
 
 /// Not one of [`Code::ALL`].

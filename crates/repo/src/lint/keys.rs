@@ -1,145 +1,30 @@
-//! What hints claim of keys, held against the keys that the repository knows. Hints prove nothing, and the messages say
-//! so; a value's RSA size is no claim but a fact.
+//! Who can open values, held against whom the repository's rules name. Hints prove nothing, and the messages say so; a
+//! classic value's RSA size, and the kinds of an age value's recipients, are no claims but facts.
+//!
+//! ```text
+//!   ids that a value claims ──┐
+//!   rule: clusters, recipients ├──▶ revoked, matched, missing, foreign ──▶ findings
+//!   keys of key files ─────────┘
+//! ```
 
 use super::code::Code;
-use super::finding::Finding;
-use crate::{ClusterName, Evidence, Judgement, KeyFile, KeySource, Subject, Trust};
+use super::known::{ClusterKeys, KnownKey, KnownRecipient};
+use crate::{ClusterName, RecipientName, Rule};
 use jiff::{SignedDuration, Timestamp};
-use privyseal_envelope::{Fingerprint, KeyId};
-use privyseal_keys::{Certificate, PublishedKeys};
+use privyseal_envelope::{Format, KeyId};
 use privyseal_seal::ItemInspection;
 use std::collections::BTreeMap;
-
-/// The keys of one cluster, as far as the repository knows them.
-#[derive(Clone, Debug)]
-pub struct ClusterKeys {
-    name: ClusterName,
-    /// Newest first.
-    keys: Vec<KnownKey>,
-    revoked: Vec<KeyId>,
-    /// Whether these are all keys that may seal, and not only one of them.
-    complete: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct KnownKey {
-    id: KeyId,
-    bits: usize,
-    not_before: Timestamp,
-    not_after: Timestamp,
-}
+use std::fmt;
 
 /// What holds for one file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected<'a> {
-    /// The cluster that the rule for the path names, and the rule's number.
-    pub cluster: Option<(&'a ClusterName, usize)>,
+    /// The rule for its path.
+    pub rule: Option<&'a Rule>,
     /// The keys of all clusters of the configuration that the repository knows any of.
     pub known: &'a [ClusterKeys],
-}
-
-/// What became of a key file.
-#[derive(Debug, Default)]
-pub struct JudgedKeyFile {
-    /// Its keys, if they can be used.
-    pub keys: Option<ClusterKeys>,
-    /// What is wrong with it.
-    pub finding: Option<Finding>,
-    /// Nothing is pinned for this cluster: the keys are used on the repository's own word.
-    pub unpinned: Option<Evidence>,
-}
-
-/// Reads the key file of a cluster and asks whether it may be believed. Lint asks nobody and pins nothing.
-pub fn judge_key_file(
-    cluster: &ClusterName,
-    source: &KeySource,
-    path: &str,
-    bytes: &[u8],
-    trust: &Trust,
-    now: Timestamp,
-) -> JudgedKeyFile {
-    let unusable = |problem: String| JudgedKeyFile {
-        finding: Some(
-            Finding::of_file(Code::KeyFileUnusable, path, format!("the keys of {cluster}: {problem}"))
-                .cure("`privyseal keys fetch --published --out-file FILE` writes it anew"),
-        ),
-        ..JudgedKeyFile::default()
-    };
-    let (keys, evidence) = match source {
-        KeySource::Published(_) => match KeyFile::verify(bytes) {
-            Ok((list, publisher)) => {
-                let evidence =
-                    Evidence::Publisher { fingerprint: publisher.fingerprint(), serial: list.serial };
-                (ClusterKeys::of_list(cluster.clone(), &list), evidence)
-            }
-            Err(error) => return unusable(error.to_string()),
-        },
-        KeySource::Certificate(_) => match Certificate::from_pem(bytes) {
-            Ok(certificate) => {
-                let fingerprint = certificate.fingerprint();
-                let keys = ClusterKeys::of_certificate(cluster.clone(), &certificate);
-                (keys, Evidence::Certificate { fingerprint })
-            }
-            Err(error) => return unusable(error.to_string()),
-        },
-    };
-    let changed = |problem: String, cure: &str| JudgedKeyFile {
-        finding: Some(Finding::of_file(Code::KeyFileChanged, path, problem).cure(cure)),
-        ..JudgedKeyFile::default()
-    };
-    match trust.judge(&Subject::Cluster(cluster.as_str().to_owned()), &evidence) {
-        Judgement::Changed { pinned } => changed(
-            format!("the keys of {cluster} have {evidence}, but {pinned} is trusted"),
-            "ask somebody who knows the cluster, before anything is sealed with it",
-        ),
-        Judgement::Outdated { newest } => changed(
-            format!("the list of keys of {cluster} is older than list {newest}, which was seen before"),
-            "get the current list: `privyseal keys fetch --published`",
-        ),
-        judgement => JudgedKeyFile {
-            finding: keys.without_sealing_key(path, now),
-            keys: Some(keys),
-            unpinned: (judgement == Judgement::Unknown).then_some(evidence),
-        },
-    }
-}
-
-impl ClusterKeys {
-    /// The keys of a published list.
-    pub fn of_list(name: ClusterName, list: &PublishedKeys) -> Self {
-        let keys = list.keys.iter().map(|key| KnownKey::of(&key.certificate)).collect();
-        let revoked = list.revoked.iter().map(Fingerprint::key_id).collect();
-        Self { name, keys, revoked, complete: true }
-    }
-
-    /// The one key of which there is a certificate.
-    pub fn of_certificate(name: ClusterName, certificate: &Certificate) -> Self {
-        Self { name, keys: vec![KnownKey::of(certificate)], revoked: Vec::new(), complete: false }
-    }
-
-    fn find(&self, id: KeyId) -> Option<&KnownKey> {
-        self.keys.iter().find(|key| key.id == id)
-    }
-
-    fn without_sealing_key(&self, path: &str, now: Timestamp) -> Option<Finding> {
-        let may_seal = |key: &KnownKey| now <= key.not_after && !self.revoked.contains(&key.id);
-        (!self.keys.iter().any(may_seal)).then(|| {
-            let message = format!("no key of {} may seal now: all are expired or revoked", self.name);
-            Finding::of_file(Code::NoSealingKey, path, message)
-                .cure("get the current list: `privyseal keys fetch --published`")
-        })
-    }
-}
-
-impl KnownKey {
-    fn of(certificate: &Certificate) -> Self {
-        Self {
-            id: certificate.fingerprint().key_id(),
-            bits: certificate.sealing_key().bits(),
-            not_before: certificate.not_before(),
-            not_after: certificate.not_after(),
-        }
-    }
+    /// The recipients of the configuration.
+    pub recipients: &'a [KnownRecipient],
 }
 
 /// What is told of the keys of some items.
@@ -157,9 +42,7 @@ pub(super) fn check<'i>(
 ) -> Vec<(&'i str, Told)> {
     let mut told: BTreeMap<(Code, String), (&'i str, usize, Told)> = BTreeMap::new();
     for inspected in items {
-        let of_key = inspected.claimed.iter().filter_map(|key| judge(*key, expected, now));
-        let of_size = inspected.rsa_bits.and_then(|bits| judge_size(bits, expected));
-        for one in of_key.into_iter().chain(of_size) {
+        for one in (Judge { inspected, expected, now }).all() {
             let entry = told.entry((one.code, one.message.clone()));
             entry.or_insert((inspected.item.as_str(), 0, one)).1 += 1;
         }
@@ -174,71 +57,470 @@ pub(super) fn check<'i>(
         .collect()
 }
 
-const RESEAL: &str = "seal the value anew for the cluster";
+/// One that a rule names, and what the repository knows of it; nothing if that is none of its keys.
+enum Party<'a> {
+    Cluster(&'a ClusterName, Option<&'a ClusterKeys>),
+    Recipient(&'a RecipientName, Option<&'a KnownRecipient>),
+}
 
-fn judge(id: KeyId, expected: &Expected<'_>, now: Timestamp) -> Option<Told> {
-    let revoked_by = expected.known.iter().find(|cluster| cluster.revoked.contains(&id));
-    if let Some(ClusterKeys { name, .. }) = revoked_by {
-        return Some(Told {
-            code: Code::RevokedKey,
-            message: format!("its hint claims key {id}, which {name} has revoked"),
-            cure: "change the value where it is used, then seal it anew: whoever has the key can open it",
-        });
+impl Party<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Cluster(name, _) => name.as_str(),
+            Self::Recipient(name, _) => name.as_str(),
+        }
     }
-    let (cluster, rule) = expected.cluster?;
-    let keys = expected.known.iter().find(|keys| keys.name == *cluster);
-    match (keys, keys.and_then(|keys| keys.find(id))) {
-        (_, None) => {
-            let other = expected.known.iter().find(|keys| keys.name != *cluster && keys.find(id).is_some());
-            match (other, keys) {
-                (Some(ClusterKeys { name, .. }), _) => Some(Told {
-                    code: Code::OtherCluster,
-                    message: format!("its hint claims a key of {name}, and rule {rule} is for {cluster}"),
-                    cure: RESEAL,
-                }),
-                (None, Some(ClusterKeys { complete: true, .. })) => Some(Told {
-                    code: Code::UnknownKey,
-                    message: format!("its hint claims key {id}, which {cluster} does not publish"),
-                    cure: "get the current list with `privyseal keys fetch --published`; if it lacks the key too, seal the value anew",
-                }),
-                (None, Some(_)) => Some(Told {
-                    code: Code::StaleKey,
-                    message: format!(
-                        "its hint claims key {id}, which is not that of the certificate of {cluster}"
-                    ),
-                    cure: RESEAL,
-                }),
-                (None, None) => None,
-            }
+
+    fn goes_by(&self, id: KeyId) -> bool {
+        match self {
+            Self::Cluster(_, keys) => keys.is_some_and(|keys| keys.find(id).is_some()),
+            Self::Recipient(_, recipient) => recipient.is_some_and(|recipient| recipient.id == id),
         }
-        (Some(keys), Some(key)) if key.not_after < now => Some(Told {
-            code: Code::ExpiredKey,
-            message: format!("its hint claims key {id} of {}, which expired on {}", keys.name, key.not_after),
-            cure: RESEAL,
-        }),
-        (Some(keys), Some(key)) => {
-            let newest = keys.keys.first()?;
-            let due = key.not_before.checked_add(RENEWAL).unwrap_or(Timestamp::MAX);
-            (newest.id != id && due < now).then(|| Told {
-                code: Code::StaleKey,
-                message: format!("its hint claims key {id} of {}, which has a newer one since", keys.name),
-                cure: RESEAL,
-            })
+    }
+
+    fn revoked(&self, id: KeyId) -> bool {
+        matches!(self, Self::Cluster(_, Some(keys)) if keys.revoked.contains(&id))
+    }
+
+    /// Whether a key that is none of those known cannot be its.
+    fn is_complete(&self) -> bool {
+        match self {
+            Self::Cluster(_, keys) => keys.is_some_and(|keys| keys.complete),
+            Self::Recipient(_, recipient) => recipient.is_some(),
         }
-        (None, Some(_)) => None,
+    }
+
+    /// Whether it has a post-quantum recipient; nothing if that is not known.
+    fn is_post_quantum(&self) -> Option<bool> {
+        match self {
+            Self::Cluster(_, keys) => keys.map(ClusterKeys::is_post_quantum),
+            Self::Recipient(_, recipient) => recipient.map(|recipient| recipient.kind.is_post_quantum()),
+        }
     }
 }
 
-fn judge_size(bits: usize, expected: &Expected<'_>) -> Option<Told> {
-    let (cluster, _) = expected.cluster?;
-    let keys = expected.known.iter().find(|keys| keys.name == *cluster && keys.complete)?;
-    let fits = keys.keys.iter().any(|key| key.bits.div_ceil(8) == bits.div_ceil(8));
-    (!fits && !keys.keys.is_empty()).then(|| Told {
-        code: Code::KeySize,
-        message: format!("sealed with a key of {bits} bits, and {cluster} publishes none of that size"),
-        cure: RESEAL,
-    })
+struct Judge<'a> {
+    inspected: &'a ItemInspection,
+    expected: &'a Expected<'a>,
+    now: Timestamp,
+}
+
+const RESEAL: &str = "seal the value anew for the cluster";
+const RECIPIENTS: &str = "seal the value anew for whom the rule names, or correct the rule";
+const CURRENT_LIST: &str = "get the current list with `privyseal keys fetch --published`; if it lacks the key too, seal the value anew";
+
+impl<'a> Judge<'a> {
+    fn all(&self) -> Vec<Told> {
+        let mut told: Vec<_> = self.claimed().filter_map(|id| self.revoked(id)).collect();
+        if let Some(rule) = self.expected.rule {
+            let parties = self.parties(rule);
+            self.age_of_keys(&parties, &mut told);
+            self.who(rule, &parties, &mut told);
+            told.extend(self.size(&parties));
+            told.extend(self.format(rule));
+            told.extend(self.post_quantum(rule, &parties));
+        }
+        told
+    }
+
+    fn claimed(&self) -> impl Iterator<Item = KeyId> {
+        self.inspected.claimed.iter().copied()
+    }
+
+    fn is_age(&self) -> bool {
+        self.inspected.format == Ok(Format::Age)
+    }
+
+    /// Recipients that no hint names.
+    fn unnamed(&self) -> usize {
+        match self.is_age() {
+            true => self.inspected.recipients.iter().filter(|recipient| recipient.claimed.is_none()).count(),
+            false => usize::from(self.inspected.claimed.is_empty()),
+        }
+    }
+
+    fn parties(&self, rule: &'a Rule) -> Vec<Party<'a>> {
+        let Expected { known, recipients, .. } = *self.expected;
+        let clusters = rule.clusters.iter();
+        let clusters =
+            clusters.map(|name| Party::Cluster(name, known.iter().find(|keys| keys.name == *name)));
+        let recipients = rule
+            .recipients
+            .iter()
+            .map(|name| Party::Recipient(name, recipients.iter().find(|recipient| recipient.name == *name)));
+        clusters.chain(recipients).collect()
+    }
+
+    fn revoked(&self, id: KeyId) -> Option<Told> {
+        let by = self.expected.known.iter().find(|cluster| cluster.revoked.contains(&id))?;
+        Some(Told {
+            code: Code::RevokedKey,
+            message: format!("its hint claims key {id}, which {} has revoked", by.name),
+            cure: "change the value where it is used, then seal it anew: whoever has the key can open it",
+        })
+    }
+
+    /// Of each cluster the newest key that is claimed: whether it should go on sealing.
+    fn age_of_keys(&self, parties: &[Party<'a>], told: &mut Vec<Told>) {
+        for party in parties {
+            let Party::Cluster(name, Some(keys)) = party else { continue };
+            let claimed = |key: &&KnownKey| self.claimed().any(|id| key.goes_by(id));
+            let Some(key) = keys.keys.iter().find(claimed) else { continue };
+            let Some(id) = self.claimed().find(|id| key.goes_by(*id)) else { continue };
+            if keys.revoked.contains(&id) {
+                continue;
+            }
+            let due = key.not_before.checked_add(RENEWAL).unwrap_or(Timestamp::MAX);
+            if key.not_after < self.now {
+                told.push(Told {
+                    code: Code::ExpiredKey,
+                    message: format!(
+                        "its hint claims key {id} of {name}, which expired on {}",
+                        key.not_after
+                    ),
+                    cure: RESEAL,
+                });
+            } else if keys.keys.first().is_some_and(|newest| newest.id != key.id) && due < self.now {
+                told.push(Told {
+                    code: Code::StaleKey,
+                    message: format!("its hint claims key {id} of {name}, which has a newer one since"),
+                    cure: RESEAL,
+                });
+            }
+        }
+    }
+
+    /// Who can open it, and who cannot.
+    fn who(&self, rule: &Rule, parties: &[Party<'a>], told: &mut Vec<Told>) {
+        let is_revoked = |id: &KeyId| self.expected.known.iter().any(|keys| keys.revoked.contains(id));
+        let matches = |party: &&Party<'_>| self.claimed().any(|id| party.goes_by(id) || party.revoked(id));
+        let foreign: Vec<_> = self
+            .claimed()
+            .filter(|id| !is_revoked(id) && !parties.iter().any(|party| party.goes_by(*id)))
+            .collect();
+        if !foreign.is_empty() && !parties.iter().any(|party| matches(&party)) {
+            told.extend(self.for_nobody(rule, parties, &foreign));
+            return;
+        }
+        if !self.is_age() {
+            return;
+        }
+        let complete = parties.iter().all(Party::is_complete);
+        for id in foreign {
+            let owner = self.owner_elsewhere(id);
+            if owner.is_none() && !complete {
+                continue;
+            }
+            let owner = owner
+                .map_or_else(|| format!("key {id}, whose is not known"), |name| format!("a key of {name}"));
+            told.push(Told {
+                code: Code::ForeignRecipient,
+                message: format!(
+                    "its hint claims {owner}, and rule {} is for {}: who has that key can open it",
+                    rule.number,
+                    Listed(parties)
+                ),
+                cure: RECIPIENTS,
+            });
+        }
+        let unnamed = self.unnamed();
+        if unnamed > 0 {
+            told.push(Told {
+                code: Code::UnnamedRecipient,
+                message: format!("{unnamed} of its recipients are not named: who can open it is not known"),
+                cure: "seal it anew without --no-hints, or ignore the note where that is meant",
+            });
+            return;
+        }
+        for party in parties.iter().filter(|party| party.is_complete() && !matches(party)) {
+            told.push(Told {
+                code: Code::MissingRecipient,
+                message: format!(
+                    "rule {} is for {} too, and no hint claims a key of it: it will not open there",
+                    rule.number,
+                    party.name()
+                ),
+                cure: RECIPIENTS,
+            });
+        }
+    }
+
+    /// It claims keys, and none of them is of whom the rule names.
+    fn for_nobody(&self, rule: &Rule, parties: &[Party<'a>], foreign: &[KeyId]) -> Option<Told> {
+        let names = Listed(parties);
+        if let Some(other) = foreign.iter().find_map(|id| self.owner_elsewhere(*id)) {
+            return Some(Told {
+                code: Code::OtherCluster,
+                message: format!("its hint claims a key of {other}, and rule {} is for {names}", rule.number),
+                cure: RESEAL,
+            });
+        }
+        let ids: Vec<_> = foreign.iter().map(KeyId::to_string).collect();
+        let ids = ids.join(", ");
+        match parties {
+            [Party::Cluster(_, Some(keys))] if !keys.complete => Some(Told {
+                code: Code::StaleKey,
+                message: format!(
+                    "its hint claims key {ids}, which is not that of the certificate of {names}"
+                ),
+                cure: RESEAL,
+            }),
+            [Party::Cluster(..)] => parties[0].is_complete().then(|| Told {
+                code: Code::UnknownKey,
+                message: format!("its hint claims key {ids}, which {names} does not publish"),
+                cure: CURRENT_LIST,
+            }),
+            _ => parties.iter().all(Party::is_complete).then(|| Told {
+                code: Code::UnknownKey,
+                message: format!("its hints claim key {ids}, which is of none of {names}"),
+                cure: CURRENT_LIST,
+            }),
+        }
+    }
+
+    /// The name of a cluster or recipient of the configuration that an id is of.
+    fn owner_elsewhere(&self, id: KeyId) -> Option<String> {
+        let Expected { known, recipients, .. } = *self.expected;
+        let cluster = known.iter().find(|keys| keys.find(id).is_some()).map(|keys| keys.name.to_string());
+        let recipient = || recipients.iter().find(|recipient| recipient.id == id);
+        cluster.or_else(|| recipient().map(|recipient| recipient.name.to_string()))
+    }
+
+    /// A classic value is for one key, and so for one of the clusters.
+    fn size(&self, parties: &[Party<'a>]) -> Option<Told> {
+        let bits = self.inspected.rsa_bits?;
+        let mut keys = Vec::new();
+        for party in parties {
+            match party {
+                Party::Cluster(_, Some(known)) if known.complete => keys.extend(&known.keys),
+                Party::Cluster(..) => return None,
+                Party::Recipient(..) => {}
+            }
+        }
+        let fits = keys.iter().any(|key| key.bits.div_ceil(8) == bits.div_ceil(8));
+        (!fits && !keys.is_empty()).then(|| Told {
+            code: Code::KeySize,
+            message: format!(
+                "sealed with a key of {bits} bits, and {} publishes none of that size",
+                Listed(parties)
+            ),
+            cure: RESEAL,
+        })
+    }
+
+    /// A rule that neither says a format nor needs one leaves it to whoever seals.
+    fn format(&self, rule: &Rule) -> Option<Told> {
+        let own = self.inspected.format.as_ref().ok()?;
+        let wanted = rule.format();
+        let asked_for = rule.format.is_some() || wanted == Format::Age;
+        (asked_for && *own != wanted).then(|| Told {
+            code: Code::OtherFormat,
+            message: match wanted {
+                Format::Age if rule.format.is_none() => format!(
+                    "sealed in format {}, which opens in one cluster only, and rule {} is for more",
+                    own.as_str(),
+                    rule.number
+                ),
+                _ => format!(
+                    "sealed in format {}, and rule {} asks for {}",
+                    own.as_str(),
+                    rule.number,
+                    wanted.as_str()
+                ),
+            },
+            cure: match wanted {
+                Format::Age => "`privyseal reseal --format age`",
+                Format::Classic => "`privyseal reseal --format classic`",
+            },
+        })
+    }
+
+    /// Classical recipients where all, or some, of those whom the rule names have post-quantum ones.
+    fn post_quantum(&self, rule: &Rule, parties: &[Party<'a>]) -> Option<Told> {
+        let recipients = &self.inspected.recipients;
+        if recipients.is_empty() || recipients.iter().all(|recipient| recipient.kind.is_post_quantum()) {
+            return None;
+        }
+        let known: Option<Vec<bool>> = parties.iter().map(Party::is_post_quantum).collect();
+        let known = known?;
+        let without: Vec<&str> =
+            parties.iter().zip(&known).filter(|(_, has)| !**has).map(|(party, _)| party.name()).collect();
+        if without.len() == parties.len() {
+            return None;
+        }
+        let (because, cure) = match without.is_empty() {
+            true => (
+                format!("though all that rule {} is for have post-quantum ones", rule.number),
+                "seal the value anew: post-quantum recipients are taken where all have them",
+            ),
+            false => (
+                format!("since {} has no post-quantum one", without.join(", ")),
+                "a cluster makes a post-quantum recipient with each new key; a key in a Key Vault has none",
+            ),
+        };
+        Some(Told {
+            code: Code::NotPostQuantum,
+            message: format!("its recipients are classical, {because}: a quantum computer would open it"),
+            cure,
+        })
+    }
+}
+
+/// The names of all that a rule is for.
+struct Listed<'p, 'a>(&'p [Party<'a>]);
+
+impl fmt::Display for Listed<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.iter().map(Party::name).collect();
+        f.write_str(&names.join(", "))
+    }
 }
 
 /// How long a key seals before the controller makes the next one, by default.
 const RENEWAL: SignedDuration = SignedDuration::from_hours(24 * 30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use privyseal_envelope::Fingerprint;
+    use privyseal_envelope::age::{Kind, RecipientStanza};
+
+    const CONFIG: &str = "version: 1
+clusters: {a: {context: a}, b: {context: b}, c: {context: c}}
+recipients: {glass: {age: RECIPIENT}}
+rules:
+  - {path: one, for: [a]}
+  - {path: two, for: [a, b]}
+  - {path: glass, for: [a, glass]}
+  - {path: c, for: [c]}
+  - {path: age, for: [a], format: age}
+";
+
+    fn now() -> Timestamp {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn id(name: &str) -> KeyId {
+        Fingerprint::of(name.as_bytes()).key_id()
+    }
+
+    /// A key whose RSA half is called `name`, and its recipients `name-pq` and `name-x`.
+    fn key(name: &str, not_before: &str) -> KnownKey {
+        KnownKey {
+            id: id(name),
+            recipients: vec![
+                (id(&format!("{name}-pq")), Kind::Hybrid),
+                (id(&format!("{name}-x")), Kind::X25519),
+            ],
+            bits: 4096,
+            not_before: not_before.parse().unwrap(),
+            not_after: "2030-01-01T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn cluster(name: &str, keys: Vec<KnownKey>, complete: bool) -> ClusterKeys {
+        let revoked = vec![id("gone"), id("gone-pq")];
+        ClusterKeys { name: ClusterName::parse(name).unwrap(), keys, revoked, complete }
+    }
+
+    fn age(kind: Kind, claimed: &[Option<&str>]) -> ItemInspection {
+        let recipients: Vec<_> = claimed
+            .iter()
+            .enumerate()
+            .map(|(at, name)| RecipientStanza { at, kind, claimed: name.map(id) })
+            .collect();
+        ItemInspection {
+            item: "x".to_owned(),
+            format: Ok(Format::Age),
+            bytes: Some(500),
+            rsa_bits: None,
+            claimed: recipients.iter().filter_map(|recipient| recipient.claimed).collect(),
+            recipients,
+            verdict: None,
+        }
+    }
+
+    fn classic(claimed: Option<&str>) -> ItemInspection {
+        ItemInspection {
+            format: Ok(Format::Classic),
+            rsa_bits: Some(4096),
+            recipients: Vec::new(),
+            claimed: claimed.map(id).into_iter().collect(),
+            ..age(Kind::Hybrid, &[])
+        }
+    }
+
+    #[test]
+    fn who_can_open_is_held_against_whom_the_rule_names() {
+        let recipient = privyseal_envelope::age::Identity::generate_x25519().recipient();
+        let config = Config::parse(&CONFIG.replace("RECIPIENT", &recipient.to_string())).unwrap();
+        let [old, new] = ["2026-01-01T00:00:00Z", "2026-11-01T00:00:00Z"];
+        let known = [
+            cluster("a", vec![key("a2", new), key("a1", old)], true),
+            cluster("b", vec![key("b1", new)], true),
+            cluster("c", vec![key("c1", new)], false),
+        ];
+        let glass = KnownRecipient {
+            name: RecipientName::parse("glass").unwrap(),
+            id: id("glass"),
+            kind: Kind::X25519,
+        };
+        let recipients = [glass];
+        let told = |path: &str, item: ItemInspection| -> Vec<(Code, String)> {
+            let rule = config.rule_for(path);
+            let expected = Expected { rule, known: &known, recipients: &recipients };
+            let told = check(&[&item], &expected, now()).into_iter();
+            told.map(|(_, told)| (told.code, told.message)).collect()
+        };
+        let codes = |path: &str, item| -> Vec<&'static str> {
+            told(path, item).into_iter().map(|(code, _)| code.id()).collect()
+        };
+        let pq =
+            |claimed: &[&str]| age(Kind::Hybrid, &claimed.iter().map(|name| Some(*name)).collect::<Vec<_>>());
+        let x =
+            |claimed: &[&str]| age(Kind::X25519, &claimed.iter().map(|name| Some(*name)).collect::<Vec<_>>());
+        for (path, item, expected) in [
+            ("one", pq(&["a2-pq"]), &[][..]),
+            // Of two keys of one cluster the newer one counts.
+            ("one", pq(&["a1-pq", "a2-pq"]), &[]),
+            ("one", pq(&["a1-pq"]), &["PS042"]),
+            ("one", pq(&["b1-pq"]), &["PS041"]),
+            ("one", pq(&["a2-pq", "b1-pq"]), &["PS048"]),
+            ("one", pq(&["a2-pq", "nobody"]), &["PS048"]),
+            ("one", pq(&["nobody", "else"]), &["PS040"]),
+            ("one", pq(&["glass"]), &["PS041"]),
+            ("one", pq(&["a2-pq", "gone-pq"]), &["PS044"]),
+            ("one", pq(&["gone-pq"]), &["PS044"]),
+            ("one", x(&["a2-x"]), &["PS091"]),
+            ("one", age(Kind::Hybrid, &[None]), &["PS049"]),
+            ("one", age(Kind::Hybrid, &[Some("a2-pq"), None]), &["PS049"]),
+            ("two", pq(&["a2-pq", "b1-pq"]), &[]),
+            ("two", pq(&["b1-pq"]), &["PS047"]),
+            ("two", pq(&["b1-pq", "nobody"]), &["PS047", "PS048"]),
+            ("two", pq(&["nobody"]), &["PS040"]),
+            // It may be the one that is not named.
+            ("two", age(Kind::Hybrid, &[Some("b1-pq"), None]), &["PS049"]),
+            ("two", classic(Some("b1")), &["PS090"]),
+            ("glass", x(&["a2-x", "glass"]), &["PS091"]),
+            ("glass", x(&["a2-x"]), &["PS047", "PS091"]),
+            // Of a cluster with one certificate another key may be an older one, or a newer.
+            ("c", pq(&["c1-pq"]), &[]),
+            ("c", pq(&["nobody"]), &["PS042"]),
+            ("c", pq(&["c1-pq", "nobody"]), &[]),
+            ("c", pq(&["c1-pq", "a2-pq"]), &["PS048"]),
+            ("age", classic(Some("a2")), &["PS090"]),
+            ("age", pq(&["a2-pq"]), &[]),
+            // Without a rule only what is revoked is wrong.
+            ("none", pq(&["nobody", "a2-pq"]), &[]),
+            ("none", pq(&["gone-pq"]), &["PS044"]),
+            ("one", classic(Some("a2")), &[]),
+            ("one", classic(Some("a1")), &["PS042"]),
+            ("one", classic(None), &[]),
+        ] {
+            assert_eq!(codes(path, item.clone()), expected, "{path} {:?}", item.recipients);
+        }
+        let [(_, message)] = &told("glass", x(&["a2-x", "glass"]))[..] else { panic!() };
+        assert!(message.contains("since glass has no post-quantum one"), "{message}");
+    }
+}

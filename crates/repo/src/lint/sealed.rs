@@ -6,11 +6,12 @@ use super::keys::{self, Expected};
 use super::placeholder::{is_placeholder, is_template, sounds_secret};
 use super::plaintext::shown_item;
 use jiff::Timestamp;
-use privyseal_envelope::{Format, Scope, SealedValue};
+use privyseal_envelope::age::{self, BindingLine};
+use privyseal_envelope::{Binding, Format, Item, Scope, SealedValue};
 use privyseal_manifest::edit::Edit;
 use privyseal_manifest::{Document, MAX_DATA_BYTES, SealedSecret, View, names};
 use privyseal_seal::hints::Hints;
-use privyseal_seal::{ItemFailure, ItemInspection};
+use privyseal_seal::{Inspection, ItemFailure, ItemInspection};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -308,39 +309,40 @@ impl Object<'_> {
         // Below this nothing is near any bound, and most objects are.
         let rough: usize = self.sealed.spec.encrypted_data.values().map(String::len).sum::<usize>()
             + self.text.as_str().len();
-        if rough < ANNOTATION_BYTES {
+        if rough < near(ANNOTATION_BYTES) {
             return;
         }
         let path = ["spec", "encryptedData"];
-        let values = self.sealed.spec.encrypted_data.values();
-        let plain: usize = values.filter_map(|text| plaintext_len(text)).sum();
-        if plain > MAX_DATA_BYTES {
-            let message = format!("its values are {plain} bytes; a Secret takes at most {MAX_DATA_BYTES}");
-            out.push(self.at(Code::TooLarge, &path, message).cure("make several Secrets of it"));
-            return;
-        }
+        let inspection = privyseal_seal::inspect(self.sealed, None, &[]);
+        let binding = inspection.binding.as_ref().ok();
+        let values = self.sealed.spec.encrypted_data.iter();
+        let plain: usize = values.filter_map(|(item, text)| plaintext_len(binding, item, text)).sum();
         let bytes = serde_json::to_vec(self.sealed).map_or(0, |json| json.len());
-        let (code, message) = if plain > MAX_DATA_BYTES / 10 * 9 && bytes <= ETCD_BYTES {
+        let object = format!("the object is {bytes} bytes{}", made_of(&inspection));
+        let (code, message) = if plain > MAX_DATA_BYTES {
+            let message = format!("its values are {plain} bytes; a Secret takes at most {MAX_DATA_BYTES}");
+            (Code::TooLarge, message)
+        } else if bytes > ETCD_BYTES {
+            (Code::TooLarge, format!("{object}; etcd takes at most {ETCD_BYTES} by default"))
+        } else if plain > near(MAX_DATA_BYTES) {
             let message =
                 format!("its values are {plain} bytes, and a Secret takes at most {MAX_DATA_BYTES}");
             (Code::NearlyTooLarge, message)
-        } else if bytes > ETCD_BYTES {
-            let message = format!("the object is {bytes} bytes; etcd takes at most {ETCD_BYTES} by default");
-            (Code::TooLarge, message)
-        } else if bytes > ETCD_BYTES / 10 * 9 {
-            let message =
-                format!("the object is {bytes} bytes, and etcd takes at most {ETCD_BYTES} by default");
-            (Code::NearlyTooLarge, message)
+        } else if bytes > near(ETCD_BYTES) {
+            (Code::NearlyTooLarge, format!("{object}, and etcd takes at most {ETCD_BYTES} by default"))
         } else if bytes > ANNOTATION_BYTES {
-            let message = format!(
-                "the object is {bytes} bytes; `kubectl apply` and Argo CD keep a copy in an annotation, which takes at most {ANNOTATION_BYTES}"
-            );
+            let message = format!("{object}; {APPLY} takes at most {ANNOTATION_BYTES}");
             (Code::LargeForApply, message)
+        } else if bytes > near(ANNOTATION_BYTES) {
+            let message = format!("{object}, and {APPLY} takes at most {ANNOTATION_BYTES}");
+            (Code::NearlyLargeForApply, message)
         } else {
             return;
         };
         let cure = match code {
-            Code::LargeForApply => "apply on the server's side, as Flux does, or make several Secrets of it",
+            Code::LargeForApply | Code::NearlyLargeForApply => {
+                "apply on the server's side, as Flux does, or make several Secrets of it"
+            }
             _ => "make several Secrets of it",
         };
         out.push(self.at(code, &path, message).cure(cure));
@@ -374,9 +376,14 @@ fn is_reference(value: &str) -> bool {
 fn damage(inspected: &ItemInspection, text: &str) -> Option<(Code, String)> {
     match (&inspected.format, inspected.rsa_bits) {
         (Err(error @ ItemFailure::BadName(_)), _) => Some((Code::ItemName, error.to_string())),
+        (Err(ItemFailure::Age(age::OpenError::Damaged)), _) => Some((Code::Damaged, TOO_SHORT.to_owned())),
         (Err(error), _) => Some((Code::Damaged, error.to_string())),
+        (Ok(Format::Age), _) if inspected.recipients.is_empty() => {
+            Some((Code::Damaged, "none of its recipients is of a kind that Privyseal opens".to_owned()))
+        }
+        (Ok(Format::Age), _) => None,
         (Ok(Format::Classic), Some(bits)) if RSA_BITS.contains(&bits) => {
-            plaintext_len(text).is_none().then(|| (Code::Damaged, TOO_SHORT.to_owned()))
+            classic_plaintext_len(text).is_none().then(|| (Code::Damaged, TOO_SHORT.to_owned()))
         }
         (Ok(Format::Classic), _) if is_readable(text) => {
             Some((Code::Damaged, "not sealed at all, but text that anybody can read".to_owned()))
@@ -385,7 +392,6 @@ fn damage(inspected: &ItemInspection, text: &str) -> Option<(Code, String)> {
             Some((Code::Damaged, "not a sealed value: no RSA key could have made it".to_owned()))
         }
         (Ok(Format::Classic), None) => Some((Code::Damaged, TOO_SHORT.to_owned())),
-        (Ok(_), _) => None,
     }
 }
 
@@ -398,11 +404,42 @@ fn is_readable(text: &str) -> bool {
         .is_ok_and(|text| text.len() >= 4 && text.chars().all(|c| !c.is_control() || c.is_whitespace()))
 }
 
-/// How long the plain text of a classic value is; none if it is shorter than it can be.
-fn plaintext_len(text: &str) -> Option<usize> {
+/// How long the plain text of a value is; none if it is shorter than it can be.
+fn plaintext_len(binding: Option<&Binding>, item: &str, text: &str) -> Option<usize> {
+    let value = SealedValue::from_base64(text).ok()?;
+    if value.format() == Format::Classic {
+        return classic_plaintext_len(text);
+    }
+    let payload = age::File::parse(&value).ok()?.payload_len()?;
+    // The line that it begins with if it was sealed for where it stands.
+    let item = Item::parse(item).ok()?;
+    let line =
+        binding.map_or(0, |binding| BindingLine { binding: binding.clone(), item }.to_string().len() + 1);
+    Some(payload.saturating_sub(line))
+}
+
+fn classic_plaintext_len(text: &str) -> Option<usize> {
     let value = SealedValue::from_base64(text).ok()?;
     let rsa_part = privyseal_envelope::classic::claimed_modulus_len(&value)?;
     value.as_bytes().len().checked_sub(LENGTH_AND_TAG + rsa_part)
+}
+
+/// Why an object of the age format is so large: each recipient costs something in each value.
+fn made_of(inspection: &Inspection) -> String {
+    let values = inspection.items.iter().filter(|item| !item.recipients.is_empty());
+    let counts: Vec<usize> = values.map(|item| item.recipients.len()).collect();
+    match counts.iter().max() {
+        Some(most) => format!(
+            " ({} values of the age format for up to {most} recipients; a post-quantum one costs some 2 kB in each)",
+            counts.len()
+        ),
+        None => String::new(),
+    }
+}
+
+/// From where on a bound is near: four fifths of it.
+const fn near(bound: usize) -> usize {
+    bound / 5 * 4
 }
 
 /// Whether an annotation is a whole object other than a Secret, or a Secret without values.
@@ -423,5 +460,7 @@ const LENGTH_AND_TAG: usize = 2 + 16;
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 /// `--max-request-bytes` of etcd, by default.
 const ETCD_BYTES: usize = 3 << 19;
+/// What keeps a copy of the object in an annotation.
+const APPLY: &str = "`kubectl apply` and Argo CD keep a copy in an annotation, which";
 /// All annotations of one object together.
 const ANNOTATION_BYTES: usize = 256 << 10;

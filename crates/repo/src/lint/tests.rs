@@ -3,8 +3,12 @@
 use super::*;
 use crate::{ClusterName, KeyFile, KeySource, Pin, Subject, Trust};
 use jiff::Timestamp;
+use privyseal_envelope::Item;
+use privyseal_envelope::age::{Identity, Recipients};
 use privyseal_envelope::rsa::KeySize;
 use privyseal_keys::{KeyPair, PublishedKeys, PublisherKey};
+use privyseal_manifest::{Secret, emit};
+use privyseal_seal::{SealTo, Sealing, seal};
 
 fn now() -> Timestamp {
     "2026-11-24T12:00:00Z".parse().unwrap()
@@ -176,6 +180,36 @@ fn one_name_in_two_overlays_is_no_duplicate() {
         found.iter().map(|f| (f.code.id(), f.path.as_str())).collect::<Vec<_>>(),
         [("PS032", "b/x.yaml")]
     );
+}
+
+/// What makes an object large is told: recipients cost something in each value.
+#[test]
+fn a_large_object_of_the_age_format_says_what_it_is_made_of() {
+    let recipients = |count| {
+        let one = || Identity::generate_hybrid().unwrap().recipient();
+        Recipients::new((0..count).map(|_| one())).unwrap()
+    };
+    let object = |values: usize, to: &Recipients| {
+        let mut secret = Secret::default();
+        secret.metadata.namespace = Some("b".to_owned());
+        secret.metadata.name = Some("a".to_owned());
+        for index in 0..values {
+            secret.data.insert(Item::parse(format!("item-{index}")).unwrap(), b"hunter2"[..].into());
+        }
+        let how = Sealing { to: SealTo::Age(to), scope: None, allow_empty: false };
+        emit::to_yaml(&seal(&secret, &how).unwrap())
+    };
+    let [five, one] = [5, 1].map(recipients);
+    let cost = (object(1, &five).len() - object(1, &one).len()) / 4;
+    assert!((1900..2300).contains(&cost), "{cost} bytes for a recipient");
+    assert_eq!(codes(&[("x.yaml", &object(10, &five))]), [""; 0]);
+    for (values, code) in [(21, "PS065"), (30, "PS064"), (125, "PS063"), (150, "PS062")] {
+        let found = check(&[("x.yaml", &object(values, &five))]);
+        let [finding] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(finding.code.id(), code, "{}", finding.message);
+        let made_of = format!("({values} values of the age format for up to 5 recipients; ");
+        assert!(finding.message.contains(&made_of), "{}", finding.message);
+    }
 }
 
 #[test]
