@@ -255,7 +255,9 @@ impl State {
                 (StatusCode::OK, json!({"metadata": body["metadata"]}))
             }
             (&Method::POST, "secrets") => {
-                body["metadata"]["name"] = format!("key{}", self.version).into();
+                if body["metadata"]["name"].is_null() {
+                    body["metadata"]["name"] = format!("key{}", self.version).into();
+                }
                 body["metadata"]["resourceVersion"] = metadata["resourceVersion"].clone();
                 self.made.push(now());
                 self.secrets.push(body.clone());
