@@ -102,6 +102,8 @@ pub enum RewrapError {
     },
     /// Some would be post-quantum and some not.
     Mixed,
+    /// Its header would be larger, or have more stanzas, than is ever looked at when opening.
+    TooLarge,
     /// The cryptographic library refused.
     Crypto,
 }
@@ -117,6 +119,7 @@ impl fmt::Display for RewrapError {
                 "it would have post-quantum and classical recipients, and the classical ones would undo the protection \
                  of the others",
             ),
+            Self::TooLarge => f.write_str("its header would be too large to be opened: seal it anew"),
             Self::Crypto => f.write_str("the cryptographic library could not seal"),
         }
     }
