@@ -5,11 +5,15 @@
 //! hybrid recipient, which the age crate does not have, is ours on both sides.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot begin must end")]
 
+use age_core::format::{FileKey, Stanza};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use privyseal_envelope::age::{File, Identity, Kind, Recipient, Recipients, Rewrap, seal};
+use privyseal_envelope::age::{BindingLine, File, Identity, Kind, Recipient, Recipients, Rewrap, seal};
 use privyseal_envelope::rsa::{KeySize, OpeningKey};
 use privyseal_envelope::{Binding, Item, Name, Namespace, SealedValue, classic};
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
 use std::iter;
@@ -128,6 +132,33 @@ fn open<'a>(
     file.open(&unwrapped.file_key, binding, item).ok().unwrap().plaintext.expose().len()
 }
 
+/// As large as a header may be, of stanzas that nobody knows: whoever can seal can make one.
+fn large_header(criterion: &mut Criterion) {
+    let (identity, (binding, item)) = (Identity::generate_x25519(), binding());
+    let crowd = Crowd(identity.recipient());
+    let payload = format!("{}\nhunter2", BindingLine { binding: binding.clone(), item: item.clone() });
+    let file = bare_encrypt(payload.as_bytes(), &[&crowd]);
+    let value = SealedValue::from_base64(&BASE64_STANDARD.encode(file)).unwrap();
+    let mut group = group(criterion, "a header of 64 kB");
+    group.bench_function("open: bare age", |bench| {
+        bench.iter(|| bare_decrypt(black_box(value.as_bytes()), &identity));
+    });
+    group.bench_function("open", |bench| {
+        bench.iter(|| open(black_box(&value), iter::once(&identity), &binding, &item));
+    });
+    group.finish();
+}
+
+struct Crowd(Recipient);
+
+impl age::Recipient for Crowd {
+    fn wrap_file_key(&self, key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), age::EncryptError> {
+        let (mut stanzas, labels) = as_age(&self.0).wrap_file_key(key)?;
+        stanzas.push(Stanza { tag: "other".to_owned(), args: Vec::new(), body: vec![7; 47_500] });
+        Ok((stanzas, labels))
+    }
+}
+
 /// What everything is measured against: the format that is taken by default.
 fn classic_value(criterion: &mut Criterion) {
     let key = OpeningKey::generate(KeySize::Rsa4096).unwrap();
@@ -171,5 +202,5 @@ fn bare_decrypt(file: &[u8], identity: &Identity) -> Vec<u8> {
     plaintext
 }
 
-criterion_group!(benches, value, classic_value);
+criterion_group!(benches, value, large_header, classic_value);
 criterion_main!(benches);

@@ -23,10 +23,13 @@ const STANZA: &[u8] = b"-> ";
 const MAC: &[u8] = b"---";
 const MAC_CHARACTERS: usize = 43;
 const HINT: &str = "privyseal.dev/key";
+const PASSPHRASE: &str = "scrypt";
 
 /// A header that is well-formed and within bounds. Nothing is known yet of who wrote it.
 pub(super) struct Header<'a> {
     stanzas: Vec<Entry<'a>>,
+    /// As base64.
+    mac: &'a [u8],
     /// Where the payload begins.
     len: usize,
 }
@@ -55,9 +58,9 @@ impl<'a> Header<'a> {
             rest = after;
         }
         let mac = rest.strip_prefix(MAC).and_then(|rest| rest.strip_prefix(b" ")).ok_or_else(cut_off)?;
-        let after =
-            mac.get(MAC_CHARACTERS..).and_then(|rest| rest.strip_prefix(b"\n")).ok_or_else(cut_off)?;
-        let this = Self { stanzas, len: bounded.len() - after.len() };
+        let (mac, after) = mac.split_at_checked(MAC_CHARACTERS).ok_or_else(cut_off)?;
+        let after = after.strip_prefix(b"\n").ok_or_else(cut_off)?;
+        let this = Self { stanzas, mac, len: bounded.len() - after.len() };
         if this.stanzas.is_empty() {
             return Err(OpenError::Header);
         }
@@ -98,6 +101,20 @@ impl<'a> Header<'a> {
         self.len
     }
 
+    /// Whether the MAC of the file that it begins is the one under that file key.
+    ///
+    /// # Errors
+    /// [`OpenError::Header`] if it is not in canonical base64, or a passphrase stands among the stanzas: it must be alone,
+    /// and then no key opens the file.
+    pub(super) fn is_under(&self, file: &[u8], file_key: &FileKey) -> Result<bool, OpenError> {
+        let mac = BASE64_STANDARD_NO_PAD.decode(self.mac).map_err(|_| OpenError::Header)?;
+        if self.stanzas.iter().any(|entry| entry.stanza.tag == PASSPHRASE) {
+            return Err(OpenError::Header);
+        }
+        let covered = &file[..self.len - b" \n".len() - MAC_CHARACTERS];
+        Ok(hmac::verify(&mac_key(file_key), covered, &mac).is_ok())
+    }
+
     /// The header with other stanzas in some places, each in the place of the hint before it too, and some more at the end,
     /// under a MAC of the same file key. The rest stays byte for byte.
     pub(super) fn with(
@@ -118,15 +135,31 @@ impl<'a> Header<'a> {
             }
         }
         added.iter().for_each(|stanza| write(&mut text, stanza));
-        text.extend_from_slice(MAC);
-        // C2SP age, "Header MAC": HMAC-SHA-256 under HKDF of the file key, over the header up to and with the three dashes.
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &hkdf(&[], b"header", file_key.expose()));
-        let mac = hmac::sign(&key, &text);
-        text.push(b' ');
-        text.extend_from_slice(BASE64_STANDARD_NO_PAD.encode(mac).as_bytes());
-        text.push(b'\n');
+        end(&mut text, file_key);
         text
     }
+}
+
+/// The smallest header under a file key: one stanza, which says nothing.
+pub(super) fn smallest(file_key: &FileKey) -> Vec<u8> {
+    let mut text = FIRST_LINE.to_vec();
+    write(&mut text, &Stanza { tag: "known".to_owned(), args: Vec::new(), body: Vec::new() });
+    end(&mut text, file_key);
+    text
+}
+
+/// The line of the MAC.
+fn end(text: &mut Vec<u8>, file_key: &FileKey) {
+    text.extend_from_slice(MAC);
+    let mac = hmac::sign(&mac_key(file_key), text);
+    text.push(b' ');
+    text.extend_from_slice(BASE64_STANDARD_NO_PAD.encode(mac).as_bytes());
+    text.push(b'\n');
+}
+
+/// C2SP age, "Header MAC": HMAC-SHA-256 under HKDF of the file key, over the header up to and with the three dashes.
+fn mac_key(file_key: &FileKey) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, &hkdf(&[], b"header", file_key.expose()))
 }
 
 /// The stanza that goes before a recipient's own.
