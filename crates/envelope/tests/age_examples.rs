@@ -1,5 +1,6 @@
 //! The worked example of docs/format.md, section 2.9, and the sizes of section 2.4: the page says what the files hold, and
 //! the files open. `tests/vectors/age/examples`.
+#![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
