@@ -3,8 +3,13 @@
 
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
+use privyseal_fuzz::age_identities;
 use privyseal_manifest::edit;
-use privyseal_repo::lint::{Expected, FileInput, Selection, check_file, conclude};
+use privyseal_repo::lint::{
+    Expected, FileInput, KnownRecipient, Selection, check_file, conclude, judge_recipient,
+};
+use privyseal_repo::{Config, RecipientSource, Trust};
+use std::sync::LazyLock;
 
 fuzz_target!(|data: &[u8]| {
     let report = look(data);
@@ -27,12 +32,30 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// A rule for one of two recipients.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let [safe, other] = [0, 1].map(|index: usize| age_identities()[index].recipient());
+    let text = format!(
+        "version: 1\nrecipients:\n  safe: {{ age: {safe} }}\n  other: {{ age: {other} }}\n\
+         rules:\n  - path: '**'\n    for: [safe]\n"
+    );
+    Config::parse(&text).expect("a configuration")
+});
+
+static RECIPIENTS: LazyLock<Vec<KnownRecipient>> = LazyLock::new(|| {
+    let known = CONFIG.recipients().filter_map(|(name, source)| match source {
+        RecipientSource::Age(recipient) => judge_recipient(name, recipient, "a", &Trust::default()).recipient,
+        RecipientSource::PublicKey(_) => None,
+    });
+    known.collect()
+});
+
 fn look(data: &[u8]) -> privyseal_repo::lint::Report {
     let input = FileInput {
         path: "a.yaml",
         within: "a.yaml",
         bytes: data,
-        expected: Expected { cluster: None, known: &[] },
+        expected: Expected { rule: CONFIG.rule_for("a.yaml"), known: &[], recipients: &RECIPIENTS },
         ignored: &[],
         asked_for: true,
     };

@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use privyseal_envelope::Format;
 use privyseal_repo::{Config, KeyFile, Trust};
 
 fuzz_target!(|data: &[u8]| {
@@ -13,10 +14,19 @@ fuzz_target!(|data: &[u8]| {
         Ok(config) => {
             for path in ["", "a", "clusters/prod/a.yaml", "../a", "a\nb"] {
                 if let Some(rule) = config.rule_for(path) {
-                    assert!(
-                        config.cluster(rule.cluster.as_str()).is_some(),
-                        "a rule names a cluster that there is"
+                    let clusters =
+                        rule.clusters.iter().filter(|name| config.cluster(name.as_str()).is_some());
+                    let recipients =
+                        rule.recipients.iter().filter(|name| config.recipient(name.as_str()).is_some());
+                    let known = (clusters.count(), recipients.count());
+                    assert_eq!(
+                        known,
+                        (rule.clusters.len(), rule.recipients.len()),
+                        "a rule names what there is"
                     );
+                    assert_ne!(known, (0, 0), "a rule names somebody");
+                    let classic = rule.format() == Format::Classic;
+                    assert!(!classic || known == (1, 0), "classic opens in one cluster only");
                 }
             }
         }

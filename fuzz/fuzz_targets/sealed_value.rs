@@ -4,8 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
-use privyseal_envelope::{Binding, Format, Name, Namespace, SealedValue, classic};
-use privyseal_fuzz::opening_key;
+use privyseal_envelope::age::{File, OpenError};
+use privyseal_envelope::{Binding, Format, Item, Name, Namespace, SealedValue, classic};
+use privyseal_fuzz::{age_identities, opening_key};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(text) = str::from_utf8(data) {
@@ -29,10 +30,11 @@ fn exercise(value: &SealedValue) {
     assert!(claimed.is_none_or(|claimed| claimed + 2 <= length), "no more is claimed than is there");
 
     let namespace = || Namespace::parse("team-a").expect("a namespace");
-    let strict =
-        Binding::Strict { namespace: namespace(), name: Name::parse("db-credentials").expect("a name") };
+    let strict = |name| Binding::Strict { namespace: namespace(), name: Name::parse(name).expect("a name") };
+    let wide = [Binding::NamespaceWide { namespace: namespace() }, Binding::ClusterWide];
+    let bindings = [strict("db-credentials"), strict("db")].into_iter().chain(wide);
     let mut opened = 0;
-    for binding in [strict, Binding::NamespaceWide { namespace: namespace() }, Binding::ClusterWide] {
+    for binding in bindings {
         if let Ok(plaintext) = classic::open(value, opening_key(), &binding) {
             assert_eq!(value.format(), Format::Classic);
             assert_eq!(claimed, Some(256), "the key has 2048 bits");
@@ -43,8 +45,26 @@ fn exercise(value: &SealedValue) {
             );
             opened += 1;
         }
+        for item in ["password", "user"] {
+            if let Ok(plaintext) = open_age(value, &binding, &Item::parse(item).expect("an item")) {
+                assert_eq!(value.format(), Format::Age);
+                assert!(plaintext.len() < length);
+                opened += 1;
+            }
+        }
     }
     assert!(opened <= 1, "one value opens under two bindings");
+}
+
+/// With the first of the two identities that is among the recipients.
+fn open_age(value: &SealedValue, binding: &Binding, item: &Item) -> Result<Vec<u8>, OpenError> {
+    let file = File::parse(value)?;
+    for identity in age_identities() {
+        if let Some(unwrapped) = file.unwrap(identity)? {
+            return Ok(file.open(&unwrapped.file_key, binding, item)?.plaintext.expose().to_vec());
+        }
+    }
+    Err(OpenError::NoMatch)
 }
 
 /// Go's `StdEncoding` once more, as plainly as can be, and the bound of two bytes.

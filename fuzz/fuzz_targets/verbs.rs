@@ -3,22 +3,29 @@
 
 use libfuzzer_sys::fuzz_target;
 use privyseal_envelope::Item;
-use privyseal_fuzz::{keyring, opening_key};
+use privyseal_fuzz::{hybrid_recipients, keyring, opening_key};
 use privyseal_manifest::{Document, SealedSecret, Secret, emit, read};
-use privyseal_seal::{DEFAULT_ATTEMPTS, OpenError, Sealing, Verdict, binding_of, inspect, open, seal};
+use privyseal_seal::{
+    Change, DEFAULT_ATTEMPTS, OpenError, SealTo, Sealing, Verdict, binding_of, inspect, open, reseal, seal,
+};
+
+/// Both formats.
+fn formats() -> [SealTo<'static>; 2] {
+    [SealTo::Classic(opening_key().sealing_key()), SealTo::Age(hybrid_recipients())]
+}
 
 fuzz_target!(|data: &[u8]| {
     let documents = || read(data, "fuzz").into_iter().flatten();
     for secret in documents().map(Document::into_secret).filter_map(Result::ok) {
-        seal_and_open(&secret);
+        formats().into_iter().for_each(|to| seal_and_open(&secret, to));
     }
     for sealed in documents().map(Document::into_sealed_secret).filter_map(Result::ok) {
         inspect_and_open(&sealed);
     }
 });
 
-fn seal_and_open(secret: &Secret) {
-    let how = Sealing { key: opening_key().sealing_key(), scope: None, allow_empty: true };
+fn seal_and_open(secret: &Secret, to: SealTo<'_>) {
+    let how = Sealing { to, scope: None, allow_empty: true };
     let sealed = match seal(secret, &how) {
         Ok(sealed) => sealed,
         Err(error) => {
@@ -57,6 +64,16 @@ fn inspect_and_open(sealed: &SealedSecret) {
     match open(sealed, keyring(), DEFAULT_ATTEMPTS) {
         Ok(opened) => {
             assert!(all_open, "inspect says that it does not open");
+            formats().into_iter().for_each(|to| {
+                let done = reseal(sealed, keyring(), DEFAULT_ATTEMPTS, |_| Change::Seal(to));
+                let mut after = sealed.clone();
+                done.expect("what opens is resealed").apply(&mut after);
+                let again = open(&after, keyring(), DEFAULT_ATTEMPTS).ok();
+                assert!(
+                    again.is_some_and(|again| again.values == opened.values),
+                    "nothing changed but who opens it"
+                );
+            });
             assert_eq!(opened.into_secret(sealed).is_ok(), inspection.obstacle.is_none());
         }
         Err(OpenError::LegacyData) => assert!(inspection.obstacle.is_some()),

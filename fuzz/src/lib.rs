@@ -5,7 +5,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use privyseal_envelope::age::{Identity, Recipients, identities};
 use privyseal_envelope::rsa::OpeningKey;
+use privyseal_envelope::{Binding, Item, Name, Namespace};
 use privyseal_keys::{KeyPair, Keyring, KeyringEntry, PublisherKey, private_key};
 use std::sync::LazyLock;
 
@@ -13,6 +15,12 @@ use std::sync::LazyLock;
 pub const TEST_CERTIFICATE: &[u8] = include_bytes!("../../tests/vectors/classic/rsa2048/tls.crt");
 /// The key that most vectors are sealed to.
 pub const TEST_KEY: &[u8] = include_bytes!("../../tests/vectors/classic/rsa2048/tls.key");
+/// Two age identities, a hybrid and an X25519 one. The examples of docs/format.md are sealed to them.
+pub const TEST_IDENTITIES: &str = include_str!("../../tests/vectors/age/examples/identity.txt");
+/// Base64 of a value of the age format that is sealed to the second of [`TEST_IDENTITIES`].
+pub const AGE_VALUE: &str = include_str!("../../tests/vectors/age/examples/x25519.txt");
+/// Hexadecimal file key of [`AGE_VALUE`].
+pub const AGE_FILE_KEY: &str = include_str!("../../tests/vectors/age/examples/x25519.file-key.txt");
 
 /// The key of the vectors, read once.
 pub fn opening_key() -> &'static OpeningKey {
@@ -21,10 +29,32 @@ pub fn opening_key() -> &'static OpeningKey {
     &KEY
 }
 
-/// A keyring of the one key of the vectors.
+/// The identities of the vectors, read once: a hybrid and an X25519 one.
+pub fn age_identities() -> &'static [Identity] {
+    static IDENTITIES: LazyLock<Vec<Identity>> =
+        LazyLock::new(|| identities(TEST_IDENTITIES).expect("the vectors hold identities"));
+    &IDENTITIES
+}
+
+/// The hybrid identity of the vectors as the only recipient.
+pub fn hybrid_recipients() -> &'static Recipients {
+    static RECIPIENTS: LazyLock<Recipients> =
+        LazyLock::new(|| Recipients::new([age_identities()[0].recipient()]).expect("one recipient"));
+    &RECIPIENTS
+}
+
+/// What the age values of the vectors are sealed for.
+pub fn age_binding() -> (Binding, Item) {
+    let namespace = Namespace::parse("team-a").expect("a namespace");
+    let name = Name::parse("db").expect("a name");
+    (Binding::Strict { namespace, name }, Item::parse("password").expect("an item"))
+}
+
+/// A keyring of the one key of the vectors: RSA, hybrid and X25519.
 pub fn keyring() -> &'static Keyring {
     static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
-        let pair = KeyPair::from_texts(TEST_CERTIFICATE, TEST_KEY).expect("the vectors hold a key pair");
+        let private = [TEST_KEY, TEST_IDENTITIES.as_bytes()].concat();
+        let pair = KeyPair::from_texts(TEST_CERTIFICATE, &private).expect("the vectors hold a key pair");
         Keyring::new(vec![KeyringEntry::from_pair("vectors", pair)])
     });
     &KEYRING

@@ -62,8 +62,20 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 pub(crate) fn run_all(workspace: &Workspace) -> Result<String> {
     let targets = targets(workspace)?;
     let programs = build(workspace)?;
+    let seconds = seconds_each(targets.len(), workers(targets.len()));
     // Without the value profile: in a minute it reaches less of the code.
-    fuzz(workspace, programs, targets, SECONDS, false)
+    fuzz(workspace, programs, targets, seconds, false)
+}
+
+/// A minute each, or less where there are more targets than the stage has minutes for on these cores.
+fn seconds_each(targets: usize, workers: usize) -> u64 {
+    let rounds = targets.div_ceil(workers.max(1)).max(1);
+    SECONDS.min(STAGE_SECONDS / u64::try_from(rounds).unwrap_or(u64::MAX))
+}
+
+/// How many targets run at once.
+fn workers(targets: usize) -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(targets)
 }
 
 /// clippy, warnings denied. With the flags and the folder of the fuzz build, so that what runs at build time (AWS-LC,
@@ -165,7 +177,7 @@ struct Ran {
 
 impl Bench<'_> {
     fn run_all(&self, targets: Vec<String>) -> Vec<(String, Result<Ran>)> {
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(targets.len());
+        let workers = workers(targets.len());
         let waiting = Mutex::new(VecDeque::from(targets));
         let running = Mutex::new(Vec::new());
         let done = Mutex::new(Vec::new());
@@ -284,6 +296,8 @@ fn ran(log: &str) -> Result<Ran> {
 
 /// How long each target runs among the tests.
 const SECONDS: u64 = 60;
+/// How long all of them together do at most, the build apart: the stage is to stay below 8 minutes on two cores.
+const STAGE_SECONDS: u64 = 360;
 const MANIFEST: &str = "fuzz/Cargo.toml";
 /// Those of `cargo fuzz build --sanitizer none`, version 0.13.2.
 const FLAGS: [&str; 9] = [
@@ -314,6 +328,17 @@ mod tests {
         assert!(ran(&log.replace("units: 500", "units: 0")).is_err());
         assert!(ran(&log.replace("inline 8-bit counters", "guards")).is_err());
         assert!(ran("INFO: Loaded 1 modules   (72 inline 8-bit counters)\n").is_err());
+    }
+
+    #[test]
+    fn the_stage_has_a_bound_and_no_target_more_than_a_minute() {
+        assert_eq!(seconds_each(14, 2), 51);
+        assert_eq!(seconds_each(12, 2), 60);
+        assert_eq!(seconds_each(14, 16), 60);
+        for (targets, workers) in [(1_usize, 1), (30, 2), (14, 1), (15, 2)] {
+            let rounds = targets.div_ceil(workers) as u64;
+            assert!(rounds * seconds_each(targets, workers) <= STAGE_SECONDS, "{targets} on {workers}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A private half under a key that only its custodian can use (docs/format.md, section 7).
+//! A private half under a key that only its custodian can use (docs/format.md, section 8).
 //!
 //! ```text
 //! fresh key: 32 random bytes, made for this and used once

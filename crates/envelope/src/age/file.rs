@@ -643,6 +643,33 @@ mod tests {
         }
     }
 
+    /// Found by the fuzz target `age_header`: what was written did not open any more.
+    #[test]
+    fn what_would_be_too_large_to_be_read_is_not_written() {
+        let [_, [key, new, _]] = both();
+        let to = recipients([&key]).without_hints();
+        let value = seal(b"v", &to, &Binding::ClusterWide, &item("a")).unwrap();
+        let file = File::parse(&value).unwrap();
+        let file_key = file.unwrap(&key).unwrap().unwrap().file_key;
+        let new = new.recipient();
+        let one_more = |others: Vec<Stanza>| {
+            let mut bytes = file.header.with(&file_key, &[], &others);
+            bytes.extend_from_slice(&value.as_bytes()[file.header.len()..]);
+            let crowded = SealedValue::from_bytes(bytes);
+            let file = File::parse(&crowded).unwrap();
+            let opened = file.open(&file_key, &Binding::ClusterWide, &item("a")).ok().unwrap();
+            opened.rewrap(&Rewrap { add: vec![&new], ..Rewrap::default() }).err()
+        };
+        let other = |args| Stanza { tag: "other".to_owned(), args, body: Vec::new() };
+        // Two are there: the recipient's, and the one that age adds.
+        assert_eq!(one_more((0..77).map(|_| other(Vec::new())).collect()), None);
+        assert_eq!(one_more((0..78).map(|_| other(Vec::new())).collect()), Some(RewrapError::TooLarge));
+        // One recipient more has some 100 bytes.
+        let left = MAX_HEADER_BYTES - file.header.len() - "-> other \n\n".len();
+        assert_eq!(one_more(vec![other(vec!["x".repeat(left - 200)])]), None);
+        assert_eq!(one_more(vec![other(vec!["x".repeat(left)])]), Some(RewrapError::TooLarge));
+    }
+
     #[test]
     fn headers_are_bounded() {
         let [_, [key, ..]] = both();
