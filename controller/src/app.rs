@@ -6,6 +6,7 @@ use crate::duties::Duties;
 use crate::escrow::Escrow;
 use crate::events::Events;
 use crate::failure;
+use crate::hsm::Hsm;
 use crate::http::{self, Served};
 use crate::index::SharedIndex;
 use crate::keystore::{Held, KeyStore};
@@ -16,11 +17,13 @@ use crate::publish::Publisher;
 use crate::queue::{Priority, Queue};
 use crate::reconcile::Reconciler;
 use crate::tell::Teller;
+use crate::vault::Vaults;
 use crate::watch::Watches;
 use jiff::Timestamp;
 use kube::Client;
 use privyseal_custody::custody::Failure;
-use privyseal_custody::key_secrets::Custodies;
+use privyseal_custody::key_vault::KeyVault;
+use privyseal_custody::key_vault::hsm::Seen;
 use privyseal_keys::PublisherKey;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -34,11 +37,11 @@ use tokio::task::JoinSet;
 pub(crate) async fn run(
     client: Client,
     config: Config,
-    custodies: Custodies,
+    vaults: Vaults,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
-    let replica = Arc::new(Replica::new(client, config, custodies, metrics));
+    let replica = Arc::new(Replica::new(client, config, vaults, metrics));
     let listeners =
         (bind(replica.config.listen_addr).await?, bind(replica.config.listen_metrics_addr).await?);
     let (mut elector, leadership) =
@@ -86,6 +89,7 @@ struct Replica {
     config: Config,
     metrics: Arc<Metrics>,
     store: Arc<KeyStore>,
+    key_vault: Option<KeyVault>,
     index: SharedIndex,
     queue: Arc<Queue>,
     synced: Arc<AtomicBool>,
@@ -93,7 +97,8 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(client: Client, config: Config, custodies: Custodies, metrics: Arc<Metrics>) -> Self {
+    fn new(client: Client, config: Config, vaults: Vaults, metrics: Arc<Metrics>) -> Self {
+        let Vaults { custodies, key_vault } = vaults;
         let (namespace, prefix) = (&config.namespace, &config.keys.prefix);
         let store = KeyStore::new(client.clone(), namespace, prefix, custodies, metrics.clone());
         Self {
@@ -102,6 +107,7 @@ impl Replica {
             config,
             metrics,
             store: Arc::new(store),
+            key_vault,
             index: SharedIndex::default(),
             queue: Arc::default(),
             synced: Arc::default(),
@@ -169,6 +175,7 @@ impl Replica {
             self.metrics.leading.set(0);
             self.metrics.sealing_key_foreign.set(0);
             self.metrics.escrow_pending.set(0);
+            self.metrics.hsm(Seen::Waiting(0));
         }
     }
 
@@ -196,15 +203,19 @@ impl Replica {
         };
         // A vault that gave the publisher key will give the others: they need not wait for their next turn.
         self.store.ask_again().await;
-        // Dropping the set at the end of a term aborts what still runs.
-        let mut workers = JoinSet::new();
+        // Dropping the sets at the end of a term aborts what still runs.
+        let (mut workers, mut asking) = (JoinSet::new(), JoinSet::new());
+        let hsm = self.hsm();
+        if let Some(hsm) = hsm.clone() {
+            asking.spawn(async move { hsm.run().await });
+        }
         let starting = async {
             tokio::select! {
-                () = self.knows_enough() => {}
+                () = self.knows_enough(hsm.as_deref()) => {}
                 _ = stopped.wait_for(|stop| *stop) => return,
             }
             self.enqueue_all();
-            self.start_workers(&mut workers, &publisher_key, leadership, &stopped);
+            self.start_workers(&mut workers, hsm.as_ref(), &publisher_key, leadership, &stopped);
             workers.join_all().await;
         };
         tokio::select! {
@@ -234,6 +245,13 @@ impl Replica {
         }
     }
 
+    /// What asks the Key Vault for file keys, for one term.
+    fn hsm(&self) -> Option<Arc<Hsm>> {
+        let (vault, poll_interval) = (self.key_vault.as_ref()?, self.store.poll_interval()?);
+        let (index, queue) = (self.index.clone(), self.queue.clone());
+        Hsm::new(vault, poll_interval, index, queue, self.metrics.clone()).map(Arc::new)
+    }
+
     fn teller(&self, leadership: &Leadership) -> Teller {
         Teller {
             client: self.client.clone(),
@@ -244,9 +262,9 @@ impl Replica {
         }
     }
 
-    /// Waits for what a pass needs to be cheap: all objects, and the keys. A cluster that gets no key at all is not
+    /// Waits for what a pass needs to be cheap: all objects, the keys, and which the Key Vault has. A cluster that gets no key at all is not
     /// waited for for ever: its objects have to say so.
-    async fn knows_enough(&self) {
+    async fn knows_enough(&self, hsm: Option<&Hsm>) {
         while !self.synced.load(Ordering::Acquire) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -255,11 +273,15 @@ impl Replica {
         let _ = keys.wait_for(|held| held.loaded).await;
         let has_any = |held: &Held| !held.keyring.is_empty() || !held.waiting.is_empty();
         let _ = tokio::time::timeout(FIRST_KEY, keys.wait_for(has_any)).await;
+        if let Some(hsm) = hsm {
+            hsm.ready().await;
+        }
     }
 
     fn start_workers(
         &self,
         workers: &mut JoinSet<()>,
+        hsm: Option<&Arc<Hsm>>,
         publisher_key: &PublisherKey,
         leadership: &Leadership,
         stopped: &watch::Receiver<bool>,
@@ -269,6 +291,7 @@ impl Replica {
             client: self.client.clone(),
             index: self.index.clone(),
             keys: self.store.subscribe(),
+            hsm: hsm.cloned(),
             marker_key: MarkerKey::of(publisher_key),
             policy: self.config.policy.clone(),
             teller: self.teller(leadership),

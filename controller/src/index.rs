@@ -185,6 +185,11 @@ impl Index {
         self.marker_dropped
     }
 
+    /// Whether there is a SealedSecret of that name.
+    pub(crate) fn has_object(&self, key: &Key) -> bool {
+        self.objects.contains_key(key)
+    }
+
     /// Whether an owned Secret of that name is known.
     pub(crate) fn has_secret(&self, key: &Key) -> bool {
         self.secrets.contains_key(key)

@@ -4,7 +4,7 @@
 //! Where to start reading: `app` wires everything; `reconcile` is one pass over one object, and what it decides is
 //! pure: `plan`, `policy`, `failure`, `status`, `marker`; `tell` writes it. `index` is what is known without asking, fed by `watch`;
 //! `queue` says what is next. `leader` elects who writes, `duties` is what the leader does beside opening, and
-//! `keystore` holds the keys.
+//! `keystore` holds the keys; `hsm` asks for what a Key Vault alone opens.
 
 mod announce;
 mod api;
@@ -14,6 +14,7 @@ mod duties;
 mod escrow;
 mod events;
 mod failure;
+mod hsm;
 mod http;
 mod index;
 mod keystore;
@@ -70,8 +71,8 @@ fn start(args: config::Args) -> Result<(), String> {
         );
         let client = api::client(kube_config).map_err(|error| api::brief(&error))?;
         let metrics = Arc::new(metrics::Metrics::new());
-        let custodies = vault::custodies(&config.custody, &metrics).map_err(|error| error.to_string())?;
-        app::run(client, config, custodies, metrics, stop_signal()).await.map_err(|error| error.to_string())
+        let vaults = vault::set_up(&config.custody, &metrics).map_err(|error| error.to_string())?;
+        app::run(client, config, vaults, metrics, stop_signal()).await.map_err(|error| error.to_string())
     })
 }
 

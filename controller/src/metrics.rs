@@ -2,6 +2,7 @@
 
 use crate::outcome::Reason;
 use axum::http::StatusCode;
+use privyseal_custody::key_vault::hsm::Seen;
 use privyseal_custody::key_vault::{Answer, Operation};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -61,6 +62,16 @@ pub(crate) struct Metrics {
     key_vault_throttled: Counter,
     /// Calls that the budget allows now.
     pub key_vault_budget_left: Gauge,
+    /// File keys that the HSM key's vault was to unwrap, by whether they were kept.
+    hsm_file_keys: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Values that wait for a call of the vault, or for its answer.
+    hsm_waiting: Gauge,
+    /// How long objects wait for their file keys.
+    hsm_wait_seconds: Histogram,
+    /// Calls with the HSM key in any 10 seconds, at most.
+    hsm_budget: Gauge,
+    /// Versions of the HSM key that open.
+    hsm_versions: Gauge,
     /// Answers on the public port by route and status code.
     answers: Family<[(&'static str, &'static str); 2], Counter>,
 }
@@ -92,6 +103,13 @@ impl Metrics {
             "Start of validity of the sealing key, since 1970",
             Unit::Seconds,
             sealing_key_since.clone(),
+        );
+        let hsm_wait_seconds = Histogram::new(exponential_buckets(0.01, 4.0, 10));
+        of.register_with_unit(
+            "hsm_wait",
+            "Time that objects wait for the Key Vault to unwrap their file keys",
+            Unit::Seconds,
+            hsm_wait_seconds.clone(),
         );
         Self {
             passes,
@@ -138,6 +156,11 @@ impl Metrics {
                 "key_vault_budget_left",
                 "Key Vault calls that the budget allows now",
             ),
+            hsm_file_keys: registered(of, "hsm_file_keys", "File keys of values that the HSM key opens"),
+            hsm_waiting: registered(of, "hsm_waiting", "Values that wait for the HSM key"),
+            hsm_wait_seconds,
+            hsm_budget: registered(of, "hsm_budget", "Calls with the HSM key in 10 seconds, at most"),
+            hsm_versions: registered(of, "hsm_versions", "Versions of the HSM key that open"),
             answers: registered(of, "http_answers", "Answers on the public port"),
             registry,
         }
@@ -163,6 +186,19 @@ impl Metrics {
         self.key_vault_calls.get_or_create(&labels).inc();
         if matches!(answer, Answer::Throttled | Answer::Held) {
             self.key_vault_throttled.inc();
+        }
+    }
+
+    /// Notes what the HSM key's vault is asked for.
+    pub(crate) fn hsm(&self, seen: Seen) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        match seen {
+            Seen::InCache => _ = self.hsm_file_keys.get_or_create(&[("from", "cache")]).inc(),
+            Seen::NotInCache => _ = self.hsm_file_keys.get_or_create(&[("from", "vault")]).inc(),
+            Seen::Waiting(values) => _ = self.hsm_waiting.set(gauge(values)),
+            Seen::Waited(time) => self.hsm_wait_seconds.observe(time.as_secs_f64()),
+            Seen::Budget(calls) => _ = self.hsm_budget.set(i64::from(calls)),
+            Seen::Versions(versions) => _ = self.hsm_versions.set(gauge(versions)),
         }
     }
 
@@ -208,12 +244,16 @@ mod tests {
         metrics.secret_written(SecretWrite::Create);
         metrics.pass(Reason::NotOpened);
         metrics.answered("verify", StatusCode::CONFLICT);
+        metrics.hsm(Seen::InCache);
+        metrics.hsm(Seen::Waited(std::time::Duration::from_secs(3)));
         let text = metrics.text();
         assert!(text.contains("privyseal_passes_total{reason=\"NotOpened\"} 1"), "{text}");
         assert!(text.contains("privyseal_secret_writes_total{verb=\"create\"} 1"), "{text}");
         assert!(text.contains("privyseal_sealing_key_not_before_seconds 0"), "{text}");
         assert!(text.contains("privyseal_pass_seconds_bucket{"), "{text}");
         assert!(text.contains("privyseal_leading 0"), "{text}");
+        assert!(text.contains("privyseal_hsm_file_keys_total{from=\"cache\"} 1"), "{text}");
+        assert!(text.contains("privyseal_hsm_wait_seconds_sum 3.0"), "{text}");
         let answers = "privyseal_http_answers_total{route=\"verify\",code=\"409\"} 1";
         assert!(text.contains(answers), "{text}");
         assert!(text.ends_with("# EOF\n"));

@@ -67,6 +67,8 @@ reasons! {
     TargetBeingCollected: Retry,
     /// There is no opening key.
     NoKeys: Retry,
+    /// It waits for its turn at the Key Vault that opens its values.
+    KeyVaultQueued: Retry,
     /// A key that it may need is waited for: its vault does not answer, or refuses for now.
     KeyVaultUnavailable: Retry,
     /// A key that it may need is not to be had from its vault until somebody acts.

@@ -4,10 +4,13 @@
 //!   in sync? ──yes──▶ nothing          (marker and metadata; no request, no private operation)
 //!      no
 //!   GET SealedSecret ──open──▶ Opened ──into_secret──▶ wanted ──policy──▶ plan ──▶ create | replace | keep | refuse
-//!                                                                                      └──▶ Outcome ──▶ status, event
+//!                    │    ▲                                                            └──▶ Outcome ──▶ status, event
+//!                    ▼    │
+//!          Key Vault, for what it alone opens       (a call, or the cache; meanwhile the object waits outside)
 //! ```
 
 use crate::api::{self, bounded};
+use crate::hsm::{self, FileKeys, Hsm};
 use crate::index::SharedIndex;
 use crate::keystore::Held;
 use crate::marker::{Input, MarkerKey, SecretVersion};
@@ -22,6 +25,7 @@ use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
 use kube::{Api, Client};
 use privyseal_custody::{ApiError, SecretApi};
 use privyseal_envelope::{Fingerprint, KeyId};
+use privyseal_keys::Keyring;
 use privyseal_manifest::{MAX_DATA_BYTES, SealedSecret, SealedSecretStatus, Secret};
 use privyseal_seal::{DEFAULT_ATTEMPTS, OpenError, Opened, open};
 use std::sync::Arc;
@@ -35,6 +39,8 @@ pub(crate) struct Reconciler {
     pub index: SharedIndex,
     /// The opening keys.
     pub keys: watch::Receiver<Held>,
+    /// The opening key that never leaves its Key Vault, if there is one.
+    pub hsm: Option<Arc<Hsm>>,
     /// Makes markers.
     pub marker_key: MarkerKey,
     /// What templates may ask for.
@@ -47,18 +53,31 @@ pub(crate) struct Reconciler {
     pub crypto: Arc<Semaphore>,
 }
 
+/// There is no Secret to be made now.
+enum NotWanted {
+    /// It cannot be made.
+    Failed(Outcome),
+    /// A Key Vault is waited for.
+    Awaited(Outcome),
+}
+
 impl Reconciler {
     /// One pass. Says what the queue shall do.
     pub(crate) async fn pass(&self, key: &Key) -> Next {
         let held = self.keys.borrow().clone();
-        if self.index.lock().is_in_sync(key, &self.marker_key, |id| held.holds(id)) {
+        if self.index.lock().is_in_sync(key, &self.marker_key, |id| self.holds(&held, id)) {
             self.metrics.passes_in_sync.inc();
+            self.forget_file_keys(key);
             return Next::Wait;
         }
         let started = std::time::Instant::now();
         let next = match self.visit(key, &held).await {
             Ok(next) => next,
-            Err(Stop::Silent) => Next::Wait,
+            Err(Stop::Silent) => {
+                self.forget_file_keys(key);
+                Next::Wait
+            }
+            // Its file keys are held for the next pass.
             Err(Stop::Conflict) => Next::Again,
         };
         self.metrics.pass_seconds.observe(started.elapsed().as_secs_f64());
@@ -117,14 +136,17 @@ impl Reconciler {
             }));
         }
         let input = Input::of(object.metadata.annotations.as_ref(), &object.spec);
-        let ring = held.fingerprint();
+        let ring = self.hsm.as_ref().map_or_else(|| held.fingerprint(), |hsm| hsm.ring(held));
         if let Some(outcome) = self.index.lock().remembered_failure(key, &input, ring) {
             return Ok(outcome);
         }
         let object = Arc::new(object);
-        let (secret, opened_with) = match self.wanted(&object, held).await? {
+        let (secret, opened_with) = match self.wanted(key, &object, held).await? {
             Ok(wanted) => wanted,
-            Err(outcome) => {
+            // Nothing of that is for ever: it comes back when there is more to say.
+            Err(NotWanted::Awaited(outcome)) => return Ok(outcome),
+            Err(NotWanted::Failed(outcome)) => {
+                self.forget_file_keys(key);
                 // One that waits for a key is tried again when the keys change, like one that is stalled.
                 if outcome.reason.class() == Class::Stalled || outcome.reason == Reason::KeyVaultUnavailable {
                     self.index.lock().remember_failure(key, input, ring, &outcome);
@@ -141,6 +163,7 @@ impl Reconciler {
             Ok(version) => version,
             Err(outcome) => return Ok(outcome),
         };
+        self.forget_file_keys(key);
         let marker = self.marker_key.mark(&owner.uid, &input, &version, &opened_with);
         let proof = Proof { marker, opened_with };
         self.index.lock().prove(key, &owner.uid, version, proof.clone());
@@ -155,42 +178,72 @@ impl Reconciler {
     /// The Secret that the object asks for, checked.
     async fn wanted(
         &self,
+        key: &Key,
         object: &Arc<SealedSecret>,
         held: &Held,
-    ) -> Result<Result<(Secret, Vec<KeyId>), Outcome>, Stop> {
-        let opened = match self.open(object.clone(), held).await? {
+    ) -> Result<Result<(Secret, Vec<KeyId>), NotWanted>, Stop> {
+        let opened = match self.opened(key, object, held).await? {
             Ok(opened) => opened,
-            Err(error) => {
-                let outcome = failure::of_open(&error, &object.metadata);
-                let waited_for = failure::of_waiting(&held.waiting);
-                return Ok(Err(match outcome.reason.may_lack_a_key() {
-                    true => waited_for.unwrap_or(outcome),
-                    false => outcome,
-                }));
-            }
+            Err(not_wanted) => return Ok(Err(not_wanted)),
         };
+        Ok(self.checked(opened, object).map_err(NotWanted::Failed))
+    }
+
+    /// Opens with the keyring, and where that does not do with what the Key Vault unwraps: by the same path both times.
+    async fn opened(
+        &self,
+        key: &Key,
+        object: &Arc<SealedSecret>,
+        held: &Held,
+    ) -> Result<Result<Opened, NotWanted>, Stop> {
+        let mut opened = self.open(object.clone(), held.keyring.clone()).await?;
+        if let (Some(hsm), Err(error)) = (&self.hsm, &opened) {
+            match hsm.file_keys(key, hsm::sought(object, error)).await {
+                FileKeys::None => {}
+                FileKeys::There(file_keys) => {
+                    let keyring = Keyring::clone(&held.keyring).with_unwrapped(file_keys);
+                    opened = self.open(object.clone(), Arc::new(keyring)).await?;
+                }
+                FileKeys::Awaited(outcome) => return Ok(Err(NotWanted::Awaited(outcome))),
+                FileKeys::Refused(outcome) => return Ok(Err(NotWanted::Failed(outcome))),
+            }
+        }
+        Ok(opened.map_err(|error| {
+            let outcome = failure::of_open(&error, &object.metadata);
+            let waited_for = failure::of_waiting(&held.waiting);
+            NotWanted::Failed(match outcome.reason.may_lack_a_key() {
+                true => waited_for.unwrap_or(outcome),
+                false => outcome,
+            })
+        }))
+    }
+
+    fn checked(&self, opened: Opened, object: &SealedSecret) -> Result<(Secret, Vec<KeyId>), Outcome> {
         let mut opened_with: Vec<KeyId> = opened.keys().iter().map(Fingerprint::key_id).collect();
         opened_with.sort_unstable();
         let secret = match opened.into_secret(object) {
             Ok(secret) => secret,
-            Err(error) => return Ok(Err(failure::of_template(error))),
+            Err(error) => return Err(failure::of_template(error)),
         };
         if let Err(message) = self.policy.check(&secret) {
-            return Ok(Err(Outcome::failed(Reason::Refused, message)));
+            return Err(Outcome::failed(Reason::Refused, message));
         }
         if secret.data_len() > MAX_DATA_BYTES {
-            return Ok(Err(Outcome::failed(
+            return Err(Outcome::failed(
                 Reason::TargetInvalid,
                 format!("the values are larger together than the {MAX_DATA_BYTES} bytes that a Secret holds"),
-            )));
+            ));
         }
-        Ok(Ok((secret, opened_with)))
+        Ok((secret, opened_with))
     }
 
     /// Opens off the async threads, as many at once as there are cores.
-    async fn open(&self, object: Arc<SealedSecret>, held: &Held) -> Result<Result<Opened, OpenError>, Stop> {
+    async fn open(
+        &self,
+        object: Arc<SealedSecret>,
+        keyring: Arc<Keyring>,
+    ) -> Result<Result<Opened, OpenError>, Stop> {
         let permit = self.crypto.clone().acquire_owned().await.map_err(|_| Stop::Silent)?;
-        let keyring = held.keyring.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let opened = open(&object, &keyring, DEFAULT_ATTEMPTS);
             drop(permit);
@@ -257,6 +310,16 @@ impl Reconciler {
             return Err(Stop::Conflict);
         }
         Ok(Err(failure::of_secret_write(error)))
+    }
+
+    fn holds(&self, held: &Held, key: KeyId) -> bool {
+        held.holds(key) || self.hsm.as_ref().is_some_and(|hsm| hsm.holds(key))
+    }
+
+    fn forget_file_keys(&self, key: &Key) {
+        if let Some(hsm) = &self.hsm {
+            hsm.done(key);
+        }
     }
 
     fn check_leading(&self) -> Result<(), Stop> {

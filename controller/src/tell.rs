@@ -52,8 +52,12 @@ impl Teller {
     ) -> Result<Next, Stop> {
         let next = match outcome.reason.class() {
             Class::Done | Class::Stalled => Next::Wait,
-            // The key store asks the vault again, and a change of keys brings every object back.
-            Class::Retry if outcome.reason == Reason::KeyVaultUnavailable => Next::Wait,
+            // Whoever asks the vault asks it again, and brings back what waits for its answer.
+            Class::Retry
+                if matches!(outcome.reason, Reason::KeyVaultUnavailable | Reason::KeyVaultQueued) =>
+            {
+                Next::Wait
+            }
             Class::Retry => Next::Retry,
         };
         let Some(status) = status::next(before, outcome, object.generation, Timestamp::now()) else {

@@ -7,10 +7,18 @@ use privyseal_custody::key_secrets::Custodies;
 use privyseal_custody::key_vault::{Answer, ConfigError, KeyVault, Observer, Operation};
 use std::sync::Arc;
 
-/// Sets the custodies up. Nobody is called yet.
-pub(crate) fn custodies(config: &CustodyConfig, metrics: &Arc<Metrics>) -> Result<Custodies, ConfigError> {
+/// What the flags ask for.
+pub(crate) struct Vaults {
+    /// Where private halves are kept.
+    pub custodies: Custodies,
+    /// The vault, if one is configured.
+    pub key_vault: Option<KeyVault>,
+}
+
+/// Sets vault and custodies up. Nobody is called yet.
+pub(crate) fn set_up(config: &CustodyConfig, metrics: &Arc<Metrics>) -> Result<Vaults, ConfigError> {
     let CustodyConfig { keeping, key_vault: Some(key_vault) } = config else {
-        return Ok(Custodies::cluster());
+        return Ok(Vaults { custodies: Custodies::cluster(), key_vault: None });
     };
     let poll_interval = key_vault.poll_interval;
     let vault = KeyVault::new(key_vault.clone(), Arc::new(Counted(Arc::clone(metrics))))?;
@@ -21,7 +29,7 @@ pub(crate) fn custodies(config: &CustodyConfig, metrics: &Arc<Metrics>) -> Resul
         Err(ConfigError::NoSecrets) if *keeping != Kind::KeyVaultSecret => {}
         Err(error) => return Err(error),
     }
-    Ok(Custodies::new(*keeping, vaults, poll_interval))
+    Ok(Vaults { custodies: Custodies::new(*keeping, vaults, poll_interval), key_vault: Some(vault) })
 }
 
 /// Counts what a vault is asked and answers.

@@ -255,6 +255,11 @@ impl KeyVault {
         self.shared.writer().id(Kind::Key, name, version)
     }
 
+    /// The public half of a version of a key: SubjectPublicKeyInfo, DER.
+    pub fn key_public(&self, name: &str, version: &str) -> Vec<u8> {
+        done(self.store().keys.version(name, Some(version))).content.key.public()
+    }
+
     /// The versions of a key, the newest last.
     pub fn key_versions(&self, name: &str) -> Vec<String> {
         done(self.store().keys.versions(name)).iter().map(|version| version.version.clone()).collect()

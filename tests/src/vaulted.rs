@@ -11,6 +11,8 @@ pub const CLIENT_ID: &str = "6f1b7d7e-0000-4000-8000-00000000c11e";
 const BYSTANDER: &str = "0b57a4de-0000-4000-8000-00000000b157";
 /// The vault key.
 pub const KEY: &str = "privyseal";
+/// The vault key that opens sealed values, where a release has one.
+pub const HSM_KEY: &str = "privyseal-values";
 /// The vault secret of sealing keys.
 pub const SECRET: &str = "privyseal-sealing-key";
 /// The vault secret of the publisher key.
@@ -70,6 +72,18 @@ impl<'a> Vaulted<'a> {
         let vaulted = Self { entra, vault, release, token, issuer, custody: custody.to_owned() };
         vaulted.register();
         vaulted
+    }
+
+    /// As [`install`](Self::install), with an HSM key in the vault that its controllers may use.
+    pub async fn with_hsm_key(control_plane: &'a ControlPlane, custody: &str) -> Self {
+        let entra = Entra::start();
+        let vault = KeyVault::start(&entra);
+        for key in [KEY, HSM_KEY] {
+            vault.create_key(key);
+        }
+        vault.grant_on(CLIENT_ID, Role::KeyVaultCryptoServiceEncryptionUser, &format!("keys/{HSM_KEY}"));
+        let values = ReleaseOptions::default().set(&format!("keyVault.hsm.key={HSM_KEY}"));
+        Self::with_values(control_plane, entra, vault, custody, values).await
     }
 
     /// Has Entra take tokens of the ServiceAccount for the identity, as a federated credential does.

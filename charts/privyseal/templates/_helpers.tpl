@@ -105,6 +105,11 @@ annotations:
 {{- $args = append $args (printf "--%s=%s" $flag (toString $value)) }}
 {{- end }}
 {{- end }}
+{{- if .Values.keyVault.url }}
+{{- range (.Values.keyVault.hsm).versions }}
+{{- $args = append $args (printf "--hsm-key-version=%s" .) }}
+{{- end }}
+{{- end }}
 {{- range .Values.escrow.recipients }}
 {{- $args = append $args (printf "--escrow-recipient=%s" .) }}
 {{- end }}
@@ -131,6 +136,14 @@ annotations:
 {{- $_ := set $flags "key-vault-secret" .secret }}
 {{- $_ := set $flags "key-vault-poll-interval" .pollInterval }}
 {{- $_ := set $flags "key-vault-budget" (toString .budget) }}
+{{- with .hsm }}
+{{- if .key }}
+{{- $_ := set $flags "hsm-key" .key }}
+{{- $_ := set $flags "hsm-budget" (toString .budget) }}
+{{- $_ := set $flags "hsm-cache" (toString .cache) }}
+{{- $_ := set $flags "hsm-cache-ttl" .cacheTtl }}
+{{- end }}
+{{- end }}
 {{- $_ := set $flags "azure-credential" $azure.credential }}
 {{- $_ := set $flags "azure-cloud" $azure.cloud }}
 {{- if $azure.ca.configMap }}
@@ -225,6 +238,9 @@ Gives nothing.
 {{- $url := .Values.keyVault.url }}
 {{- if and (hasPrefix "key-vault-" .Values.custody) (not $url) }}
 {{- fail (printf "keyVault.url is empty, and custody %s needs it: set it to the vault's address, such as https://NAME.vault.azure.net" .Values.custody) }}
+{{- end }}
+{{- if and (.Values.keyVault.hsm).key (not $url) }}
+{{- fail "keyVault.url is empty, and keyVault.hsm.key needs it: set it to the vault's address, such as https://NAME.vault.azure.net" }}
 {{- end }}
 {{- if $url }}
 {{- if not (regexMatch "^https://[^/?#@[:space:]]+/?$" $url) }}

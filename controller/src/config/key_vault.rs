@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use privyseal_custody::custody::Kind;
 use privyseal_custody::key_vault::{
-    Cloud, Config, Credential, DEFAULT_BUDGET, DEFAULT_KEY_NAME, DEFAULT_SECRET_NAME, Roots,
+    Cloud, Config, Credential, DEFAULT_BUDGET, DEFAULT_KEY_NAME, DEFAULT_SECRET_NAME, Roots, hsm,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +28,28 @@ pub(crate) struct KeyVaultArgs {
     /// The vault secret of sealing keys, for custody key-vault-secret; that of the publisher key has -publisher at the end.
     #[arg(long, env = "PRIVYSEAL_KEY_VAULT_SECRET", value_name = "NAME", default_value = DEFAULT_SECRET_NAME)]
     key_vault_secret: String,
+    /// A vault key that never leaves the vault and opens values that are sealed to it, in the age format (custody
+    /// key-vault-hsm). It stands beside the other keys, whatever custody these have.
+    #[arg(long, env = "PRIVYSEAL_HSM_KEY", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    hsm_key: Option<String>,
+    /// A version of the HSM key that may be used; repeatable. By default all that are enabled.
+    #[arg(
+        long = "hsm-key-version",
+        env = "PRIVYSEAL_HSM_KEY_VERSIONS",
+        value_name = "VERSION",
+        value_delimiter = ','
+    )]
+    hsm_key_versions: Vec<String>,
+    /// Calls with the HSM key in any 10 seconds. By default, and at most, half of what Key Vault allows with a key of its size
+    /// and kind.
+    #[arg(long, env = "PRIVYSEAL_HSM_BUDGET", value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..))]
+    hsm_budget: Option<u32>,
+    /// Unwrapped file keys that are kept in memory, so that a value that is opened again costs no call; 0 for none.
+    #[arg(long, env = "PRIVYSEAL_HSM_CACHE", value_name = "NUMBER", default_value_t = hsm::DEFAULT_CACHE, value_parser = cache)]
+    hsm_cache: usize,
+    /// For how long each is kept.
+    #[arg(long, env = "PRIVYSEAL_HSM_CACHE_TTL", value_name = "DURATION", default_value = "1h", value_parser = cache_ttl)]
+    hsm_cache_ttl: Duration,
     /// How often the vault is looked at for new versions, and for what it refused.
     #[arg(long, env = "PRIVYSEAL_KEY_VAULT_POLL_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = poll_interval)]
     key_vault_poll_interval: Duration,
@@ -113,6 +135,9 @@ impl KeyVaultArgs {
             KindArg::KeyVaultWrapped => Kind::KeyVaultWrapped,
         };
         let Some(url) = self.key_vault_url.clone() else {
+            if self.hsm_key.is_some() {
+                return Err("--hsm-key needs --key-vault-url".to_owned());
+            }
             return match keeping {
                 Kind::Cluster => Ok(CustodyConfig { keeping, key_vault: None }),
                 _ => Err(format!("--custody {keeping} needs --key-vault-url")),
@@ -137,9 +162,17 @@ impl KeyVaultArgs {
             poll_interval: self.key_vault_poll_interval,
             key_name: self.key_vault_key.clone(),
             secret_name: self.key_vault_secret.clone(),
+            hsm: self.hsm(),
             ..Config::new(url, self.credential()?)
         };
         Ok(CustodyConfig { keeping, key_vault: Some(config) })
+    }
+
+    fn hsm(&self) -> Option<hsm::Config> {
+        let settings =
+            hsm::Settings { cache: self.hsm_cache, cache_ttl: self.hsm_cache_ttl, budget: self.hsm_budget };
+        let key = self.hsm_key.clone()?;
+        Some(hsm::Config { key, versions: self.hsm_key_versions.clone(), settings })
     }
 
     fn credential(&self) -> Result<Credential, String> {
@@ -186,6 +219,17 @@ fn poll_interval(text: &str) -> Result<Duration, String> {
     if interval < Duration::from_secs(1) { Err("at least 1s".into()) } else { Ok(interval) }
 }
 
+/// Beyond a million there is no vault that would have unwrapped them in time.
+fn cache(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|entries| *entries <= 1_000_000).ok_or("at most 1000000".to_owned())
+}
+
+fn cache_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = Duration::try_from(super::duration(text)?).map_err(|_| "not a duration".to_owned())?;
+    // Whoever wants none says --hsm-cache 0.
+    if ttl.is_zero() { Err("more than 0; --hsm-cache 0 keeps none".into()) } else { Ok(ttl) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Args;
@@ -209,6 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn an_hsm_key_stands_beside_any_custody() {
+        let flags = format!("{VAULT} --azure-credential managed-identity");
+        assert!(config(&flags).unwrap().key_vault.unwrap().hsm.is_none());
+        let all = "--hsm-key values --hsm-key-version a,b --hsm-key-version c --hsm-budget 5 --hsm-cache 0";
+        for custody in ["cluster", "key-vault-secret", "key-vault-wrapped"] {
+            let config = config(&format!("{flags} --custody {custody} {all}")).unwrap();
+            let hsm = config.key_vault.unwrap().hsm.unwrap();
+            assert_eq!((hsm.key.as_str(), hsm.versions.len()), ("values", 3));
+            assert_eq!((hsm.settings.budget, hsm.settings.cache), (Some(5), 0));
+            assert_eq!(hsm.settings.cache_ttl, hsm::DEFAULT_CACHE_TTL);
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         for (flags, missing) in [
             ("--custody key-vault-secret --azure-credential azure-cli".to_owned(), "--key-vault-url"),
@@ -217,6 +275,10 @@ mod tests {
             (format!("{VAULT} --azure-credential workload-identity"), "--azure-federated-token-file"),
             ("--key-vault-url https://v --azure-credential client-secret".to_owned(), "--azure-tenant-id"),
             (format!("{VAULT} --azure-credential azure-cli --azure-ca-file /nowhere"), "--azure-ca-file"),
+            ("--hsm-key values".to_owned(), "--key-vault-url"),
+            (format!("{VAULT} --hsm-cache 2000000"), "--hsm-cache"),
+            (format!("{VAULT} --hsm-cache-ttl 0"), "--hsm-cache 0"),
+            (format!("{VAULT} --hsm-budget 0"), "--hsm-budget"),
             (format!("{VAULT} --key-vault-budget 0"), "--key-vault-budget"),
             (format!("{VAULT} --key-vault-poll-interval 0"), "--key-vault-poll-interval"),
         ] {

@@ -1,9 +1,10 @@
-//! Azure Key Vault: the two custodies that keep private halves with it.
+//! Azure Key Vault: the two custodies that keep private halves with it, and the one whose key never leaves it.
 //!
 //! ```text
 //!   secret::Custody    private half ──▶ a version of a vault secret            custody.json: its id
 //!   wrapped::Custody   private half ──▶ AES-256-GCM under a fresh key, which
 //!                                       the vault key wraps (locally)          custody.json: all of it
+//!   hsm::Unwrapper     the wrapped file key of one sealed value ──▶ file key  nothing: it is in no key Secret
 //!        │
 //!        ▼ client       keys, unwrap, secrets: what is asked, and what may be answered
 //!        ▼ the SDK      requests, challenges, tokens (credential)
@@ -25,6 +26,7 @@ mod answer;
 mod client;
 mod credential;
 mod gate;
+pub mod hsm;
 mod identity;
 mod observer;
 pub mod secret;
@@ -89,6 +91,8 @@ pub struct Config {
     pub key_name: String,
     /// The vault secret of custody `key-vault-secret`. The publisher key's has `-publisher` at the end.
     pub secret_name: String,
+    /// The key of custody `key-vault-hsm`, which stands beside the others; none without.
+    pub hsm: Option<hsm::Config>,
 }
 
 impl Config {
@@ -106,6 +110,7 @@ impl Config {
             poll_interval: DEFAULT_POLL_INTERVAL,
             key_name: DEFAULT_KEY_NAME.to_owned(),
             secret_name: DEFAULT_SECRET_NAME.to_owned(),
+            hsm: None,
         }
     }
 }
@@ -141,6 +146,14 @@ pub enum ConfigError {
     /// A name that leaves no room for the publisher key's.
     #[error("the name of the secret is too long: at most 117 characters, since -publisher is put behind it")]
     SecretName,
+    /// The key that opens sealed values is the one that wraps private halves.
+    #[error(
+        "the HSM key must be another one than the vault key that wraps private halves: give it a name of its own"
+    )]
+    SameKey,
+    /// A version of the HSM key.
+    #[error("not the version of a key in a vault: 32 hexadecimal digits, as at the end of its id")]
+    Version,
     /// The authority host.
     #[error("not an authority host: https:// and a host, with no user, path or query")]
     AuthorityHost,
@@ -182,6 +195,7 @@ struct Inner {
     key_name: ObjectName,
     secret_name: ObjectName,
     publisher_name: ObjectName,
+    hsm: Option<hsm::Target>,
     keys: KeyClient,
     secrets: SecretClient,
     /// For who asks whose token it is: what the SDK gets by it is the SDK's, and watched.
@@ -225,6 +239,10 @@ impl KeyVault {
         if config.budget == 0 {
             return Err(ConfigError::Budget);
         }
+        let hsm = config.hsm.map(hsm::Target::parse).transpose()?;
+        if hsm.as_ref().is_some_and(|hsm| hsm.key == key_name) {
+            return Err(ConfigError::SameKey);
+        }
         let clock = Arc::new(Clock::default());
         let credential = config.credential.build(
             vault.cloud(),
@@ -234,14 +252,21 @@ impl KeyVault {
         )?;
         let unwatched = Arc::clone(&credential);
         let (turns, credential) = Turns::watching(credential);
-        let transport =
-            transport::to_vault(http, &vault, config.budget, Arc::clone(&clock), Arc::clone(&observer));
+        let transport = transport::to_vault(
+            http,
+            &vault,
+            hsm.as_ref().map(|hsm| &hsm.key),
+            config.budget,
+            Arc::clone(&clock),
+            Arc::clone(&observer),
+        );
         let (keys, secrets) = client::clients(&vault, credential, Arc::clone(&transport), config.emulator)?;
         Ok(Self(Arc::new(Inner {
             vault,
             key_name,
             secret_name,
             publisher_name,
+            hsm,
             keys,
             secrets,
             credential: unwatched,

@@ -3,7 +3,7 @@
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use rsa::PrivateKey;
-use rsa::pkcs8::DecodePrivateKey as _;
+use rsa::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
 use rsa::traits::PublicKeyParts as _;
 use sha2::Sha256;
 
@@ -36,6 +36,11 @@ impl RsaKey {
     /// Its size.
     pub(super) fn bits(&self) -> u64 {
         u64::try_from(self.0.size()).expect("a size") * 8
+    }
+
+    /// The public half: SubjectPublicKeyInfo, DER.
+    pub(super) fn public(&self) -> Vec<u8> {
+        self.0.to_public_key().to_public_key_der().expect("a public key").into_vec()
     }
 
     /// The modulus, without a leading zero.

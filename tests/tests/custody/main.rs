@@ -7,6 +7,7 @@ mod cold;
 mod credentials;
 mod etcd;
 mod faults;
+mod hsm;
 mod killed;
 mod replicas;
 mod rotation;

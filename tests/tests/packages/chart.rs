@@ -98,6 +98,11 @@ fn a_flag_is_made_of_each_value_that_is_set_and_of_no_other() {
         "keyVault.secret=s",
         "keyVault.pollInterval=1m",
         "keyVault.budget=7",
+        "keyVault.hsm.key=values",
+        "keyVault.hsm.versions={00000000000000000000000000000001,00000000000000000000000000000002}",
+        "keyVault.hsm.budget=9",
+        "keyVault.hsm.cache=0",
+        "keyVault.hsm.cacheTtl=5m",
         "azure.cloud=china",
         "azure.authorityHost=https://login.example.com",
         "azure.ca.configMap=roots",
@@ -109,6 +114,12 @@ fn a_flag_is_made_of_each_value_that_is_set_and_of_no_other() {
         "--key-vault-secret=s",
         "--key-vault-poll-interval=1m",
         "--key-vault-budget=7",
+        "--hsm-key=values",
+        "--hsm-key-version=00000000000000000000000000000001",
+        "--hsm-key-version=00000000000000000000000000000002",
+        "--hsm-budget=9",
+        "--hsm-cache=0",
+        "--hsm-cache-ttl=5m",
         "--azure-cloud=china",
     ] {
         assert!(args(&all).contains(&flag), "{flag} is not in {:?}", args(&all));
@@ -195,6 +206,9 @@ fn values_that_cannot_work_are_refused_with_their_name_and_the_cure() {
         (&["azure.credential=azure-cli"], &["/azure/credential"]),
         (&["azure.tokenExpirationSeconds=60"], &["/azure/tokenExpirationSeconds"]),
         (&["keyVault.budget=0"], &["/keyVault/budget"]),
+        (&["keyVault.hsm.key=values"], &["keyVault.url is empty", "keyVault.hsm.key needs it"]),
+        (&["keyVault.hsm.versions={latest}"], &["/keyVault/hsm/versions/0"]),
+        (&["keyVault.hsm.budget=0"], &["/keyVault/hsm/budget"]),
         (&["keyVault.vault=v"], &["/keyVault", "vault"]),
     ];
     for (values, words) in cases {

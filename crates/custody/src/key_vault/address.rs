@@ -307,7 +307,7 @@ fn is_an_id(text: &str, collection: Collection) -> bool {
 }
 
 /// Key Vault makes versions of 32 hexadecimal digits.
-fn is_version(text: &str) -> bool {
+pub(super) fn is_version(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 

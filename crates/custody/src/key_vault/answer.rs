@@ -294,6 +294,9 @@ fn refused_by_vault(
             FailureKind::Damaged,
             format!("{what} does not open what was wrapped for it (status 400{code}): restore a backup"),
         ),
+        400 if operation == Operation::UnwrapFileKey && has("BadParameter") => {
+            Failure::new(FailureKind::Damaged, format!("{what} does not unwrap it (status 400{code})"))
+        }
         300..=399 => Failure::new(
             FailureKind::Unavailable,
             format!(
@@ -309,7 +312,11 @@ fn refused_by_vault(
 
 fn collection(operation: Operation) -> Collection {
     match operation {
-        Operation::GetKey | Operation::UnwrapKey | Operation::Token => Collection::Keys,
+        Operation::GetKey
+        | Operation::UnwrapKey
+        | Operation::ListKeyVersions
+        | Operation::UnwrapFileKey
+        | Operation::Token => Collection::Keys,
         Operation::GetSecret | Operation::SetSecret | Operation::ListSecretVersions => Collection::Secrets,
     }
 }
@@ -318,18 +325,20 @@ fn verb(operation: Operation) -> &'static str {
     match operation {
         Operation::Token => "get a token for",
         Operation::GetKey | Operation::GetSecret => "get",
-        Operation::UnwrapKey => "unwrap with",
+        Operation::UnwrapKey | Operation::UnwrapFileKey => "unwrap with",
         Operation::SetSecret => "set",
-        Operation::ListSecretVersions => "list the versions of",
+        Operation::ListKeyVersions | Operation::ListSecretVersions => "list the versions of",
     }
 }
 
 fn role(operation: Operation, vault: &VaultUrl) -> &'static str {
     match operation {
         _ if vault.is_managed_hsm() => "Managed HSM Crypto Service Encryption User",
-        Operation::GetKey | Operation::UnwrapKey | Operation::Token => {
-            "Key Vault Crypto Service Encryption User"
-        }
+        Operation::GetKey
+        | Operation::UnwrapKey
+        | Operation::ListKeyVersions
+        | Operation::UnwrapFileKey
+        | Operation::Token => "Key Vault Crypto Service Encryption User",
         Operation::GetSecret | Operation::ListSecretVersions => "Key Vault Secrets User",
         Operation::SetSecret => "Key Vault Secrets Officer",
     }
@@ -340,6 +349,9 @@ fn access_policy(operation: Operation) -> &'static str {
         Operation::GetKey | Operation::UnwrapKey | Operation::Token => {
             "the key permissions get and unwrapKey"
         }
+        Operation::ListKeyVersions | Operation::UnwrapFileKey => {
+            "the key permissions get, list and unwrapKey"
+        }
         Operation::GetSecret | Operation::SetSecret | Operation::ListSecretVersions => {
             "the secret permissions get, list and set"
         }
@@ -347,7 +359,7 @@ fn access_policy(operation: Operation) -> &'static str {
 }
 
 /// What to type.
-fn command(one: &str, what: &str, vault: &VaultUrl, name: &str) -> String {
+pub(super) fn command(one: &str, what: &str, vault: &VaultUrl, name: &str) -> String {
     let flag = if vault.is_managed_hsm() { "--hsm-name" } else { "--vault-name" };
     format!("az keyvault {one} {what} {flag} {} --name {name}", vault.name())
 }

@@ -8,7 +8,7 @@ use azure_core::credentials::TokenCredential;
 use azure_core::http::{HttpClient, RequestContent};
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_keys::models::{
-    EncryptionAlgorithm, Key, KeyClientGetKeyOptions, KeyOperationParameters, KeyType,
+    EncryptionAlgorithm, Key, KeyClientGetKeyOptions, KeyOperationParameters, KeyProperties, KeyType,
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use azure_security_keyvault_secrets::models::{
@@ -108,6 +108,13 @@ impl VaultKey {
     }
 }
 
+/// A version of a key as a list has it: without its public half.
+pub(super) struct KeyVersion {
+    pub(super) id: VersionId,
+    pub(super) enabled: bool,
+    pub(super) created: Option<Timestamp>,
+}
+
 /// A version of a vault secret, without its value.
 #[derive(Clone, Debug)]
 pub struct SecretVersion {
@@ -176,7 +183,15 @@ impl KeyVault {
     /// # Errors
     /// If the vault does not give it, or it is no RSA key of at least 2048 bits.
     pub async fn get_key(&self, version: Option<&VersionId>) -> Result<VaultKey, Failure> {
-        let name = self.key_name();
+        self.get_key_of(self.key_name(), version).await
+    }
+
+    /// A version of a key of that name, or its current one.
+    pub(super) async fn get_key_of(
+        &self,
+        name: &ObjectName,
+        version: Option<&VersionId>,
+    ) -> Result<VaultKey, Failure> {
         let asked = Asked::vault(Operation::GetKey, self.vault(), name.as_str());
         let options = KeyClientGetKeyOptions {
             key_version: version.map(|id| id.version().to_owned()),
@@ -196,8 +211,18 @@ impl KeyVault {
     /// # Errors
     /// If the vault does not do it. [`FailureKind::Damaged`] if it says that this was not wrapped for that key.
     pub async fn unwrap_key(&self, id: &VersionId, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let name = self.key_name();
-        let asked = Asked::vault(Operation::UnwrapKey, self.vault(), name.as_str());
+        self.unwrap_with(Operation::UnwrapKey, self.key_name(), id, wrapped).await
+    }
+
+    /// Unwraps with a version of a key of that name.
+    pub(super) async fn unwrap_with(
+        &self,
+        operation: Operation,
+        name: &ObjectName,
+        id: &VersionId,
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let asked = Asked::vault(operation, self.vault(), name.as_str());
         let parameters = KeyOperationParameters {
             algorithm: Some(EncryptionAlgorithm::RsaOaep256),
             value: Some(wrapped.to_vec()),
@@ -209,6 +234,26 @@ impl KeyVault {
         };
         let result = self.in_time(&asked, answer).await?;
         result.result.map(Zeroizing::new).ok_or_else(|| answer::unreadable(&asked))
+    }
+
+    /// All versions of a key of that name: their ids, and what else a list says of them.
+    pub(super) async fn key_versions(&self, name: &ObjectName) -> Result<Vec<KeyVersion>, Failure> {
+        let asked = Asked::vault(Operation::ListKeyVersions, self.vault(), name.as_str());
+        let answer = async {
+            let pages = self.0.keys.list_key_properties_versions(name.as_str(), None)?;
+            pages.try_collect::<Vec<KeyProperties>>().await
+        };
+        let listed = self.in_time(&asked, answer).await?;
+        let version = |one: KeyProperties| {
+            let id = one.kid.ok_or_else(|| answer::unreadable(&asked))?;
+            let attributes = one.attributes.unwrap_or_default();
+            Ok(KeyVersion {
+                id: VersionId::answered(&id, self.vault(), Collection::Keys, name)?,
+                enabled: attributes.enabled.unwrap_or(true),
+                created: timestamp(attributes.created),
+            })
+        };
+        listed.into_iter().map(version).collect()
     }
 
     /// A version of a vault secret, with its value.
@@ -325,7 +370,9 @@ fn vault_key(key: Key, vault: &VaultUrl, name: &ObjectName, asked: &Asked) -> Re
     let unfit = || {
         Failure::new(
             FailureKind::Damaged,
-            format!("vault key {id} is no RSA key of 2048 to 8192 bits: name one with --key-vault-key"),
+            format!(
+                "vault key {id} is no RSA key of 2048 to 8192 bits: name one with --key-vault-key or --hsm-key"
+            ),
         )
     };
     let hardware = match key.kty {

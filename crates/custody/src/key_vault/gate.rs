@@ -1,4 +1,5 @@
-//! When a call may be made: a budget of calls, and the pause that a service asked for.
+//! When a call may be made: a budget of calls, and the pause that a service asked for. What opens sealed values has a
+//! budget of its own (`hsm/budget.rs`) and is held by the pause alone.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -59,6 +60,11 @@ impl Gate {
         };
         tokio::time::sleep_until(at).await;
         // Another call may have been answered with a pause meanwhile.
+        self.state().check_pause()
+    }
+
+    /// Whether a call may be made that has a budget of its own.
+    pub(super) fn enter_unbudgeted(&self) -> Result<(), Held> {
         self.state().check_pause()
     }
 
@@ -163,6 +169,7 @@ mod tests {
         gate.enter().await.unwrap();
         gate.enter().await.unwrap();
         assert_eq!(gate.left(), Some(0));
+        assert_eq!(gate.enter_unbudgeted(), Ok(()));
         assert_eq!(gate.enter().await, Err(Held::Budget(WINDOW)));
         tokio::time::advance(8 * SECOND).await;
         let before = Instant::now();
@@ -176,6 +183,7 @@ mod tests {
         let gate = Gate::new(Some(100));
         assert_eq!(gate.throttled(Some(7 * SECOND)), 7 * SECOND);
         assert_eq!(gate.enter().await, Err(Held::Pause(7 * SECOND)));
+        assert_eq!(gate.enter_unbudgeted(), Err(Held::Pause(7 * SECOND)));
         // A shorter one meanwhile does not end it.
         gate.throttled(Some(SECOND));
         tokio::time::advance(6 * SECOND).await;

@@ -9,6 +9,10 @@ pub enum Operation {
     GetKey,
     /// The vault key opens what was wrapped for it.
     UnwrapKey,
+    /// The versions of the HSM key, without their public halves.
+    ListKeyVersions,
+    /// The HSM key opens the file key of one sealed value.
+    UnwrapFileKey,
     /// A version of a secret.
     GetSecret,
     /// A new version of a secret.
@@ -19,10 +23,12 @@ pub enum Operation {
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Token,
         Self::GetKey,
         Self::UnwrapKey,
+        Self::ListKeyVersions,
+        Self::UnwrapFileKey,
         Self::GetSecret,
         Self::SetSecret,
         Self::ListSecretVersions,
@@ -34,6 +40,8 @@ impl Operation {
             Self::Token => "token",
             Self::GetKey => "get-key",
             Self::UnwrapKey => "unwrap-key",
+            Self::ListKeyVersions => "list-key-versions",
+            Self::UnwrapFileKey => "unwrap-file-key",
             Self::GetSecret => "get-secret",
             Self::SetSecret => "set-secret",
             Self::ListSecretVersions => "list-secret-versions",

@@ -11,7 +11,7 @@
 
 use super::answer::{self, Asked, Refusals};
 use super::gate::{FIRST_PAUSE, Gate, LONGEST_PAUSE};
-use super::{Answer, ConfigError, Observer, Operation, Roots, VaultUrl};
+use super::{Answer, ConfigError, ObjectName, Observer, Operation, Roots, VaultUrl};
 use crate::custody::{Failure, FailureKind};
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
@@ -80,13 +80,14 @@ pub(super) fn http_client(
 pub(super) fn to_vault(
     http: Arc<dyn HttpClient>,
     vault: &VaultUrl,
+    hsm_key: Option<&ObjectName>,
     budget: u32,
     clock: Arc<Clock>,
     observer: Arc<dyn Observer>,
 ) -> Arc<dyn HttpClient> {
     Arc::new(Guarded {
         http,
-        target: Target::Vault(vault.clone()),
+        target: Target::Vault { vault: vault.clone(), hsm_key: hsm_key.cloned() },
         gate: Gate::new(Some(budget)),
         clock,
         observer,
@@ -111,7 +112,7 @@ pub(super) fn to_tokens(
 
 #[derive(Clone)]
 enum Target {
-    Vault(VaultUrl),
+    Vault { vault: VaultUrl, hsm_key: Option<ObjectName> },
     Tokens { origin: String, refusals: Refusals },
 }
 
@@ -141,7 +142,11 @@ impl Guarded {
     async fn call(&self, request: &Request) -> Result<AsyncRawResponse, Failure> {
         let asked = self.asked(request)?;
         let operation = asked.operation();
-        if let Err(held) = self.gate.enter().await {
+        let entered = match operation {
+            Operation::UnwrapFileKey => self.gate.enter_unbudgeted(),
+            _ => self.gate.enter().await,
+        };
+        if let Err(held) = entered {
             self.observer.called(operation, Answer::Held);
             return Err(asked.held(held));
         }
@@ -161,7 +166,7 @@ impl Guarded {
     fn asked(&self, request: &Request) -> Result<Asked, Failure> {
         let url = request.url();
         let origin = match &self.target {
-            Target::Vault(vault) => vault.as_str(),
+            Target::Vault { vault, .. } => vault.as_str(),
             Target::Tokens { origin, .. } => origin,
         };
         let is_bare = url.username().is_empty() && url.password().is_none();
@@ -174,13 +179,17 @@ impl Guarded {
                 ),
             ));
         }
-        let vault = match &self.target {
-            Target::Vault(vault) => vault,
+        let (vault, hsm_key) = match &self.target {
+            Target::Vault { vault, hsm_key } => (vault, hsm_key),
             Target::Tokens { refusals, .. } => return Ok(Asked::token(origin, *refusals)),
         };
         let path: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
         let (operation, name) = match (request.method(), path.as_slice()) {
-            (Method::Post, ["keys", name, _, "unwrapkey"]) => (Operation::UnwrapKey, name),
+            (Method::Post, ["keys", name, _, "unwrapkey"]) => {
+                let is_hsm_key = hsm_key.as_ref().is_some_and(|key| key.as_str() == *name);
+                (if is_hsm_key { Operation::UnwrapFileKey } else { Operation::UnwrapKey }, name)
+            }
+            (Method::Get, ["keys", name, "versions"]) => (Operation::ListKeyVersions, name),
             (Method::Get, ["keys", name] | ["keys", name, _]) => (Operation::GetKey, name),
             (Method::Get, ["secrets", name, "versions"]) => (Operation::ListSecretVersions, name),
             (Method::Get, ["secrets", name, _]) => (Operation::GetSecret, name),
@@ -222,7 +231,7 @@ impl Guarded {
         }
         let mut answer = answer::of_status(u16::from(status));
         let challenged = status == StatusCode::Unauthorized
-            && matches!(self.target, Target::Vault(_))
+            && matches!(self.target, Target::Vault { .. })
             && headers.get_optional_str(&WWW_AUTHENTICATE).is_some();
         if challenged && request.headers().get_optional_str(&AUTHORIZATION).is_none() {
             answer = Answer::Challenge;
