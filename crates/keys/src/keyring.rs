@@ -133,12 +133,13 @@ impl Keyring {
         // Of the same key with and without identities, the one with them.
         let order = |entry: &KeyringEntry| (Reverse(entry.not_before()), Reverse(entry.fingerprints.len()));
         entries.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.source.cmp(&b.source)));
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeSet<Fingerprint> = BTreeSet::new();
         // It counts what can be sealed to, not the name: the same RSA key may have got identities in two places.
-        let mut adds = |entry: &KeyringEntry| {
-            entry.fingerprints().iter().fold(false, |new, part| seen.insert(*part) || new)
-        };
-        entries.retain(|entry| adds(entry));
+        entries.retain(|entry| {
+            let before = seen.len();
+            seen.extend(entry.fingerprints());
+            seen.len() > before
+        });
         Self { entries, unwrapped: HashMap::new() }
     }
 
