@@ -64,7 +64,8 @@ impl<'a> Asked<'a> {
             Rewrap { drop: gone.iter().map(|place| place.stanza).collect(), ..Rewrap::default() };
         self.renew(&stay, &mut rewrap)?;
         for found in &self.changes.add {
-            if !stay.iter().any(|place| place.is(found.key_ids())) {
+            let comes = rewrap.add.iter().any(|recipient| found.recipients.contains(recipient));
+            if !comes && !stay.iter().any(|place| place.is(found.key_ids())) {
                 rewrap.add.push(self.fitting(found, &stay)?);
             }
         }

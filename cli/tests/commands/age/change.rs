@@ -89,10 +89,10 @@ fn a_sibling_of_an_older_key_is_no_difference_and_one_of_others_is() {
 fn an_edit_seals_each_value_in_its_own_format_and_tells_of_the_others() {
     let repository = Repository::new();
     repository.seal("aged/x.yaml", "--cert old-a.pem --format age");
-    set(&repository, "aged/x.yaml classic --format classic");
+    repository.run("set aged/x.yaml classic --format classic").stdin("first-value").succeeds();
     set(&repository, "aged/x.yaml foreign --for a --for glass");
     repository.scene.file("keys.pem", format!("{}\n{}", key().private_half, old_a().private_half));
-    repository.scene.file("editor.sh", "sed -i 's/canary/changed/; s/classic: x/classic: y/' \"$1\"\n");
+    repository.scene.file("editor.sh", "sed -i 's/canary/changed/; s/first-value/second-value/' \"$1\"\n");
     let before = repository.object("aged/x.yaml");
     let edit = repository.run("edit aged/x.yaml --key keys.pem").env("EDITOR", "sh editor.sh").succeeds();
     let after = repository.object("aged/x.yaml");

@@ -77,6 +77,7 @@ impl Repository {
         let [a, b] = [0, 1].map(|_| PublisherKey::generate().unwrap());
         let (text, glass) = identity(Kind::Hybrid);
         scene.file("glass.txt", text);
+        scene.file("glass.pub", glass.to_string());
         let this = Self { scene, a, b, glass };
         this.keys("a.keys", &this.a, &[key(), old_a()], &[]);
         this.keys("b.keys", &this.b, &[new_b(), old_b()], &[]);
