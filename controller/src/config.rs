@@ -7,6 +7,7 @@ pub(crate) use key_vault::CustodyConfig;
 use crate::policy::Policy;
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
+use privyseal_custody::backup::BackupRecipients;
 use privyseal_envelope::age::{NotARecipient, Recipient, Recipients};
 use privyseal_envelope::rsa::KeySize;
 use std::net::SocketAddr;
@@ -30,9 +31,13 @@ pub(crate) struct Args {
     /// Common name in new certificates.
     #[arg(long, env = "PRIVYSEAL_MY_CN", default_value = "")]
     my_cn: String,
-    /// An age key, age1…, to which a backup of each new key is encrypted and stored before the key is used; repeatable.
+    /// An age key, age1pq1…, to which a backup of each new key is encrypted and stored before the key is used; repeatable.
     #[arg(long = "escrow-recipient", env = "PRIVYSEAL_ESCROW_RECIPIENTS", value_name = "RECIPIENT", value_delimiter = ',', value_parser = recipient)]
     escrow_recipients: Vec<Recipient>,
+    /// Encrypt these backups to classical age keys, age1…, too: then a quantum computer opens them some day, and the
+    /// post-quantum keys in them.
+    #[arg(long, env = "PRIVYSEAL_ESCROW_ALLOW_CLASSICAL")]
+    escrow_allow_classical: bool,
     /// A type, label or annotation that templates may ask for although it is refused by default; repeatable.
     #[arg(long, env = "PRIVYSEAL_ALLOW_METADATA", value_delimiter = ',')]
     allow_metadata: Vec<String>,
@@ -118,7 +123,7 @@ pub(crate) struct KeyConfig {
     /// Common name in their certificates.
     pub common_name: String,
     /// Who can open the backup that is stored before one is used; nobody means that none is.
-    pub escrow_recipients: Option<Recipients>,
+    pub escrow_recipients: Option<BackupRecipients>,
 }
 
 /// How to log.
@@ -144,6 +149,7 @@ impl Args {
             key_renew_period,
             my_cn,
             escrow_recipients,
+            escrow_allow_classical,
             allow_metadata,
             workers,
             listen_addr,
@@ -160,12 +166,7 @@ impl Args {
             key_prefix: key_prefix.clone(),
             allowed: allow_metadata,
         };
-        let escrow_recipients = match escrow_recipients.is_empty() {
-            true => None,
-            false => Some(
-                Recipients::new(escrow_recipients).map_err(|error| format!("--escrow-recipient: {error}"))?,
-            ),
-        };
+        let escrow_recipients = backup_recipients(escrow_recipients, escrow_allow_classical)?;
         let config = Config {
             keys: KeyConfig {
                 prefix: key_prefix,
@@ -222,6 +223,25 @@ fn key_size(text: &str) -> Result<KeySize, String> {
     }
 }
 
+/// Each key that we make has a post-quantum half: who may not get that is told at once, and not at the first renewal.
+fn backup_recipients(
+    recipients: Vec<Recipient>,
+    may_be_classical: bool,
+) -> Result<Option<BackupRecipients>, String> {
+    if recipients.is_empty() {
+        return Ok(None);
+    }
+    let recipients = Recipients::new(recipients).map_err(|error| format!("--escrow-recipient: {error}"))?;
+    let recipients = BackupRecipients::new(recipients, may_be_classical);
+    recipients.for_post_quantum().map_err(|error| {
+        format!(
+            "--escrow-recipient: {error}; make a post-quantum one with `age-keygen -pq` and give its age1pq1…, or say \
+             --escrow-allow-classical"
+        )
+    })?;
+    Ok(Some(recipients))
+}
+
 fn recipient(text: &str) -> Result<Recipient, NotARecipient> {
     text.parse()
 }
@@ -275,15 +295,27 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        let two = format!(
-            "--escrow-recipient={0},{0}",
-            privyseal_envelope::age::Identity::generate_x25519().recipient()
-        );
-        assert_eq!(
-            parse(&two).unwrap().into_config("x").unwrap().0.keys.escrow_recipients.unwrap().iter().count(),
-            1
-        );
         let args = parse("--key-renew-period=0").unwrap();
         assert_eq!(args.into_config("x").unwrap().0.keys.renew_period, None);
+    }
+
+    #[test]
+    fn escrow_is_post_quantum_unless_somebody_says_otherwise() {
+        let [a, b] =
+            [0, 1].map(|_| privyseal_envelope::age::Identity::generate_hybrid().unwrap().recipient());
+        let classical = privyseal_envelope::age::Identity::generate_x25519().recipient();
+        let parse = |recipients: &str, more: &[&str]| {
+            let flag = format!("--escrow-recipient={recipients}");
+            let args = ["privyseal-controller", &flag].into_iter().chain(more.iter().copied());
+            let config = Args::try_parse_from(args).unwrap().into_config("x").map(|(config, _)| config);
+            config.map(|config| config.keys.escrow_recipients.unwrap().all().iter().count())
+        };
+        assert_eq!(parse(&format!("{a},{a},{b}"), &[]), Ok(2));
+        assert_eq!(parse(&classical.to_string(), &["--escrow-allow-classical"]), Ok(1));
+        let told = parse(&classical.to_string(), &[]).unwrap_err();
+        assert!(told.contains("age-keygen -pq") && told.contains("--escrow-allow-classical"), "{told}");
+        // Mixed ones are as safe as the classical ones among them, whatever is allowed.
+        let told = parse(&format!("{a},{classical}"), &["--escrow-allow-classical"]).unwrap_err();
+        assert!(told.contains("do not mix"), "{told}");
     }
 }

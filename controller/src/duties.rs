@@ -3,6 +3,7 @@
 //! Before a key is made the key Secrets are read anew, and the Lease must be held: a list that is old, or a replica
 //! that only believes it leads, must not lead to a second key.
 
+mod identities;
 mod vault;
 
 use crate::config::KeyConfig;
@@ -65,6 +66,8 @@ struct Told {
     vault: Option<Failure>,
     /// When a key may be given to the vault again that it did not take.
     not_before: Option<Instant>,
+    /// The key that seals did not get its age identities.
+    no_identities: Option<identities::NotGiven>,
     /// Keys that could not be moved to their custody.
     refused: BTreeMap<String, vault::Refused>,
     /// Whether all private halves were where they should be, when that was looked at last.
@@ -268,9 +271,16 @@ impl Duties {
                 Err(not_made) => try_again = self.not_made(not_made, told).await?,
             }
         }
+        let mut look_again = self.store.poll_interval().unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
         if next != Renewal::Now {
-            (told.escrow, told.escrow_failures, told.not_before) = (None, 0, None);
-            self.metrics.escrow_pending.set(0);
+            told.not_before = None;
+            match self.give_identities(publisher_key, &mut held, now, told).await {
+                None => {
+                    (told.escrow, told.escrow_failures) = (None, 0);
+                    self.metrics.escrow_pending.set(0);
+                }
+                Some(wait) => look_again = look_again.min(wait),
+            }
         }
         self.settle(told).await;
         if !self.leadership.is_held() {
@@ -280,7 +290,6 @@ impl Duties {
         let publication = Publication::of(&held, &publisher, &published, (self.now)());
         self.tell_of_stranger(&published, &publication, &mut told.foreign).await;
         self.publisher.write(publisher_key, &published, &publication, (self.now)()).await?;
-        let look_again = self.store.poll_interval().unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
         Ok(match next {
             Renewal::At(at) => from_until((self.now)(), at).min(look_again),
             Renewal::Now => try_again,

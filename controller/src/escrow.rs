@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Each step may be the last one before a leader is lost. What is there says where it ended: a pending key that our
-//! leader marked is taken up again, and an archive that fits is not made anew.
+//! leader marked is taken up again, and an archive that fits is not made anew. A key that gets age identities later is backed
+//! up with them before its Secret has them.
 
 use crate::api;
 use crate::plan::FIELD_MANAGER;
@@ -13,22 +14,23 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use privyseal_custody::backup::BackupRecipients;
 use privyseal_custody::escrow::{holds, name, text, to_config_map};
-use privyseal_custody::key_secrets::PendingKey;
-use privyseal_envelope::age::Recipients;
+use privyseal_custody::key_secrets::StoredKey;
+use privyseal_envelope::Fingerprint;
 use privyseal_keys::{PublisherKey, PublisherPublicKey};
 use std::time::Duration;
 
 /// Stores backups of new keys.
 pub(crate) struct Escrow {
-    recipients: Option<Recipients>,
+    recipients: Option<BackupRecipients>,
     config_maps: Api<ConfigMap>,
     namespace: String,
 }
 
 impl Escrow {
     /// For one namespace. Without recipients keys are used as soon as they are made.
-    pub(crate) fn new(client: Client, namespace: &str, recipients: Option<Recipients>) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str, recipients: Option<BackupRecipients>) -> Self {
         Self { recipients, config_maps: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
     }
 
@@ -41,14 +43,15 @@ impl Escrow {
     pub(crate) async fn store(
         &self,
         publisher: &PublisherKey,
-        key: &PendingKey,
+        key: &StoredKey,
         now: Timestamp,
     ) -> Result<(), String> {
         let Some(recipients) = &self.recipients else { return Ok(()) };
         let (fingerprint, public) = (key.fingerprint(), publisher.public_key());
         let name = name(fingerprint);
         let fits = |config_map: &ConfigMap| {
-            text(config_map).is_some_and(|text| holds(text, fingerprint, &public, recipients))
+            let of_it = |text| holds(text, key.fingerprints(), &public, recipients.all());
+            text(config_map).is_some_and(of_it)
         };
         let there = self.read(&name).await?;
         if there.as_ref().is_some_and(fits) {
@@ -72,6 +75,20 @@ impl Escrow {
         }
     }
 
+    /// Whether something else stands in the place of the backup of a key that goes by these fingerprints: a backup of it
+    /// as it was, for others, or no backup at all. None is no other: keys are older than escrow, and backed up otherwise.
+    pub(crate) async fn is_outdated(
+        &self,
+        publisher: &PublisherPublicKey,
+        key: &[Fingerprint],
+    ) -> Result<bool, String> {
+        let (Some(recipients), Some(fingerprint)) = (&self.recipients, key.first()) else { return Ok(false) };
+        let there = self.read(&name(*fingerprint)).await?;
+        let fits =
+            |map: &ConfigMap| text(map).is_some_and(|text| holds(text, key, publisher, recipients.all()));
+        Ok(there.is_some_and(|there| !fits(&there)))
+    }
+
     async fn read(&self, name: &str) -> Result<Option<ConfigMap>, String> {
         let read = api::bounded(self.config_maps.get_opt(name)).await;
         read.map_err(|error| format!("the ConfigMap {name}: {}", api::brief(&error)))
@@ -81,10 +98,10 @@ impl Escrow {
 /// Of the keys that are pending: the newest that our leader made, which goes on, and those that are not ours. One that is
 /// no newer than the newest in use would not seal, and stays where it is.
 pub(crate) fn choose(
-    pending: Vec<PendingKey>,
+    pending: Vec<StoredKey>,
     publisher: &PublisherPublicKey,
     in_use: Option<Timestamp>,
-) -> (Option<PendingKey>, Vec<PendingKey>) {
+) -> (Option<StoredKey>, Vec<StoredKey>) {
     let (ours, strangers): (Vec<_>, Vec<_>) = pending.into_iter().partition(|key| key.is_made_by(publisher));
     let newer = ours.into_iter().filter(|key| key.not_before() > in_use);
     let newest = newer.max_by_key(|key| (key.not_before(), key.name().to_owned()));
@@ -108,7 +125,7 @@ mod tests {
     use privyseal_keys::KeyPair;
     use std::collections::BTreeMap;
 
-    fn pending(name: &str, age: i64, maker: Option<&PublisherKey>) -> PendingKey {
+    fn pending(name: &str, age: i64, maker: Option<&PublisherKey>) -> StoredKey {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         let hour = SignedDuration::from_hours(1);
         let pair = KeyPair::generate(KeySize::Rsa2048, "", now - hour * i32::try_from(age).unwrap(), hour)
@@ -118,7 +135,7 @@ mod tests {
         secret.metadata.name = Some(name.to_owned());
         let mark = maker.map(|maker| MakerMark::make(maker, pair.certificate()).as_str().to_owned());
         secret.metadata.annotations = mark.map(|mark| BTreeMap::from([(MADE_BY.to_owned(), mark)]));
-        PendingKey::of(secret).ok().unwrap()
+        StoredKey::of(secret).ok().unwrap()
     }
 
     #[test]
@@ -132,7 +149,7 @@ mod tests {
         ];
         let (chosen, strangers) = choose(keys, &ours.public_key(), None);
         assert_eq!(chosen.unwrap().name(), "newer");
-        assert_eq!(strangers.iter().map(PendingKey::name).collect::<Vec<_>>(), ["planted", "foreign"]);
+        assert_eq!(strangers.iter().map(StoredKey::name).collect::<Vec<_>>(), ["planted", "foreign"]);
         let (chosen, strangers) = choose(vec![pending("planted", 0, None)], &ours.public_key(), None);
         assert!(chosen.is_none() && strangers.len() == 1);
 

@@ -1,4 +1,4 @@
-//! What strangers may ask: health, readiness, the certificate, and whether a SealedSecret opens; metrics on a port of
+//! What strangers may ask: health, readiness, certificate and recipients, and whether a SealedSecret opens; metrics on a port of
 //! their own.
 //!
 //! All routes but two answer GET and HEAD only, read no body and do no work that grows with the request. The two of
@@ -47,6 +47,7 @@ pub(crate) fn public(served: Served) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
+        .route("/v1/recipients", get(recipients))
         .with_state(served)
         .merge(verbs)
         .layer(from_fn_with_state(metrics, counted))
@@ -57,6 +58,7 @@ async fn counted(State(metrics): State<Arc<Metrics>>, request: Request, next: Ne
         "/healthz" => "healthz",
         "/readyz" => "readyz",
         "/v1/cert.pem" => "cert",
+        "/v1/recipients" => "recipients",
         "/v1/verify" => "verify",
         "/v1/rotate" => "rotate",
         _ => "other",
@@ -84,15 +86,30 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
     (StatusCode::OK, "ok\n")
 }
 
-async fn certificate(State(served): State<Served>) -> impl IntoResponse {
-    let pem = served.keys.borrow().sealing().map(privyseal_keys::Certificate::to_pem);
-    let content_type = |type_| [(header::CONTENT_TYPE, type_)];
-    match pem {
-        Some(pem) => (StatusCode::OK, content_type("application/x-pem-file"), pem),
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            content_type("text/plain; charset=utf-8"),
-            "there is no key that seals\n".to_owned(),
-        ),
+/// PEM and nothing else, as the peer's tools take it.
+async fn certificate(State(served): State<Served>) -> Response {
+    let sealing = served.keys.borrow().sealing();
+    match sealing {
+        Some(sealing) => {
+            let pem = sealing.certificate.to_pem();
+            ([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response()
+        }
+        None => unavailable("there is no key that seals\n"),
     }
 }
+
+/// One per line, the post-quantum one first.
+async fn recipients(State(served): State<Served>) -> Response {
+    let sealing = served.keys.borrow().sealing();
+    match sealing.map(|sealing| sealing.recipients_text()) {
+        Some(Some(text)) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+        Some(None) => unavailable("the key that seals has no age recipients yet\n"),
+        None => unavailable("there is no key that seals\n"),
+    }
+}
+
+fn unavailable(why: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::CONTENT_TYPE, TEXT)], why).into_response()
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";

@@ -20,9 +20,10 @@ use privyseal_custody::custody::Kind;
 use privyseal_custody::key_secrets::{
     Custodies, CustodyError, KeySecrets, LeftOut, Loaded, PUBLISHER_SECRET, Waiting,
 };
+use privyseal_envelope::age::Recipient;
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::renewal::{self, Renewal};
-use privyseal_keys::{Certificate, Keyring, KeyringEntry, PublisherKey, PublisherPublicKey};
+use privyseal_keys::{Certificate, Keyring, KeyringEntry, PublicHalf, PublisherKey, PublisherPublicKey};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,7 +35,7 @@ use tokio::time::Instant;
 pub(crate) struct Held {
     /// The keyring.
     pub keyring: Arc<Keyring>,
-    /// The key ids in it, and those of keys that are waited for: what they opened stays as it is.
+    /// All that the keys in it go by, and those that are waited for: what they opened stays as it is.
     key_ids: Arc<BTreeSet<KeyId>>,
     /// What key Secrets say of their maker.
     maker_marks: Arc<Vec<MakerMark>>,
@@ -56,8 +57,11 @@ impl Held {
     fn new(loaded: Loaded, keeping: Kind) -> Self {
         let exposed = if keeping == Kind::Cluster { BTreeSet::new() } else { loaded.in_clear };
         let keyring = Keyring::new(loaded.entries);
-        let in_ring = keyring.entries().iter().map(KeyringEntry::fingerprint);
-        let awaited = loaded.waiting.iter().map(|key| key.certificate.fingerprint());
+        let in_ring = keyring.entries().iter().flat_map(KeyringEntry::fingerprints).copied();
+        let awaited = loaded.waiting.iter().flat_map(|key| {
+            let age = key.recipients.iter().map(Recipient::fingerprint);
+            std::iter::once(key.certificate.fingerprint()).chain(age)
+        });
         let key_ids = in_ring.chain(awaited).map(|fingerprint| fingerprint.key_id()).collect();
         Self {
             keyring: Arc::new(keyring),
@@ -106,14 +110,14 @@ impl Held {
         )
     }
 
-    /// Whether a key is in the ring, or waited for.
+    /// Whether a key is in the ring, or waited for, by any of its key ids.
     pub(crate) fn holds(&self, key: KeyId) -> bool {
         self.key_ids.contains(&key)
     }
 
-    /// The certificate that seals now.
-    pub(crate) fn sealing(&self) -> Option<&Certificate> {
-        self.sealing_at(Timestamp::now()).next().and_then(KeyringEntry::certificate)
+    /// The public half that seals now: its certificate for values of the classic format, its recipients for those of age.
+    pub(crate) fn sealing(&self) -> Option<PublicHalf> {
+        self.sealing_at(Timestamp::now()).next().and_then(KeyringEntry::public_half)
     }
 
     /// The keys that may seal at `now`, newest first: the first one seals. A revoked one opens and never seals.
@@ -122,8 +126,15 @@ impl Held {
             let usable = entry.certificate().is_some_and(|certificate| {
                 certificate.not_before() <= now && certificate.usable_at(now).is_ok()
             });
-            usable && !self.revoked.contains(&entry.fingerprint())
+            usable && !entry.fingerprints().iter().any(|fingerprint| self.revoked.contains(fingerprint))
         })
+    }
+
+    /// The key that seals at `now`, if it is to go on sealing: one that is replaced anyway is changed no more.
+    pub(crate) fn sealing_on_at(&self, now: Timestamp) -> Option<&KeyringEntry> {
+        let entry = self.sealing_at(now).next()?;
+        let name = entry.fingerprint();
+        (!self.rotation_asked.contains(&name) && !self.exposed.contains(&name)).then_some(entry)
     }
 
     /// Keys that nobody may seal to any more.
@@ -279,7 +290,7 @@ impl KeyStore {
             differs
         });
         let held = self.held.borrow().clone();
-        let since = held.sealing().map_or(0, |certificate| certificate.not_before().as_second());
+        let since = held.sealing().map_or(0, |key| key.certificate.not_before().as_second());
         self.metrics.sealing_key_since.set(since);
         held
     }
@@ -331,11 +342,20 @@ impl KeyStore {
 
 /// A key that is held and that its vault does not give just now, as when the leader had it wrapped anew, stays in use: its
 /// certificate was held against it before. It is asked for all the same.
+///
+/// That it is compromised is believed of the Secret that it came from, and of no other: a Secret that only shows a
+/// certificate proves nothing, and whoever may create one could have every key revoked.
 fn keep_what_is_held(loaded: &mut Loaded, held: &Keyring) {
-    for waiting in loaded.waiting.iter().filter(|key| key.failure.kind().is_out_of_reach()) {
+    for waiting in &loaded.waiting {
         let fingerprint = waiting.certificate.fingerprint();
         let entry = held.entries().iter().find(|entry| entry.fingerprint() == fingerprint);
-        loaded.entries.extend(entry.cloned());
+        if waiting.is_compromised {
+            let its_own = entry.filter(|entry| entry.source() == waiting.secret);
+            loaded.compromised.extend(its_own.into_iter().flat_map(KeyringEntry::fingerprints));
+        }
+        if waiting.failure.kind().is_out_of_reach() {
+            loaded.entries.extend(entry.cloned());
+        }
     }
 }
 
@@ -377,11 +397,29 @@ impl Held {
             let ten_years = SignedDuration::from_hours(87_600);
             let pair = KeyPair::generate(KeySize::Rsa2048, "", since, ten_years).ok().unwrap();
             if revoked.contains(name) {
-                loaded.compromised.insert(pair.fingerprint());
+                loaded.compromised.extend(pair.public_half().fingerprints());
             }
             loaded.entries.push(KeyringEntry::from_pair(*name, pair));
         }
         Self::new(loaded, Kind::Cluster)
+    }
+
+    /// The same keys as the peer has them.
+    pub(crate) fn without_identities(self) -> Self {
+        let bare = |entry: &KeyringEntry| {
+            let private = privyseal_keys::private_key::to_pkcs1_pem(entry.opening_key().unwrap()).unwrap();
+            let public = PublicHalf::from(entry.certificate().unwrap().clone());
+            let pair = privyseal_keys::KeyPair::new(public, private.as_bytes()).ok().unwrap();
+            KeyringEntry::from_pair(entry.source(), pair)
+        };
+        let entries = self.keyring.entries().iter().map(bare).collect();
+        Self::new(Loaded { entries, ..Loaded::default() }, Kind::Cluster)
+    }
+
+    /// All keys of several.
+    pub(crate) fn for_tests_of(all: impl IntoIterator<Item = Self>) -> Self {
+        let entries = all.into_iter().flat_map(|held| held.keyring.entries().to_vec()).collect();
+        Self::new(Loaded { entries, ..Loaded::default() }, Kind::Cluster)
     }
 
     /// The same keys, a successor asked for of these.
@@ -417,8 +455,9 @@ mod tests {
 
     fn waiting(held: &Held, name: &str, kind: FailureKind) -> Waiting {
         let entry = held.keyring.entries().iter().find(|entry| entry.source() == name).unwrap();
-        let certificate = entry.certificate().unwrap().clone();
-        Waiting { secret: name.to_owned(), certificate, failure: Failure::new(kind, "") }
+        let PublicHalf { certificate, recipients } = entry.public_half().unwrap();
+        let (secret, failure) = (name.to_owned(), Failure::new(kind, ""));
+        Waiting { secret, certificate, recipients, is_compromised: false, failure }
     }
 
     #[test]
@@ -432,6 +471,52 @@ mod tests {
         let kept: Vec<_> = loaded.entries.iter().map(KeyringEntry::source).collect();
         assert_eq!(kept, ["a"]);
         assert_eq!(loaded.waiting.len(), 2, "it is asked for all the same");
+    }
+
+    #[test]
+    fn a_held_key_is_revoked_by_its_own_secret_and_by_no_other_while_its_vault_is_down() {
+        let held = Held::for_tests(now(), &[("a", 1)], &[]);
+        let all = held.keyring.entries()[0].fingerprints();
+        assert_eq!(all.len(), 3, "a certificate and two recipients");
+        for (secret, expected) in [("a", all.len()), ("planted", 0)] {
+            for kind in [FailureKind::Unavailable, FailureKind::Disabled] {
+                let waiting =
+                    Waiting { secret: secret.to_owned(), is_compromised: true, ..waiting(&held, "a", kind) };
+                let mut loaded = Loaded { waiting: vec![waiting], ..Loaded::default() };
+                keep_what_is_held(&mut loaded, &held.keyring);
+                assert_eq!(loaded.compromised.len(), expected, "{secret} {kind:?}");
+            }
+        }
+        // Nobody has seen the key of a Secret that only shows a certificate.
+        let waiting = Waiting { is_compromised: true, ..waiting(&held, "a", FailureKind::Unavailable) };
+        let mut loaded = Loaded { waiting: vec![waiting], ..Loaded::default() };
+        keep_what_is_held(&mut loaded, &Keyring::default());
+        assert!(loaded.compromised.is_empty());
+    }
+
+    #[test]
+    fn a_key_goes_by_its_recipients_too() {
+        let held = Held::for_tests(now(), &[("a", 1)], &[]);
+        let all: Vec<_> = held.keyring.entries()[0].fingerprints().iter().map(|one| one.key_id()).collect();
+        assert!(all.iter().all(|id| held.holds(*id)));
+        let loaded =
+            Loaded { waiting: vec![waiting(&held, "a", FailureKind::Unavailable)], ..Loaded::default() };
+        let awaited = Held::new(loaded, Kind::KeyVaultSecret);
+        assert!(awaited.keyring.is_empty() && all.iter().all(|id| awaited.holds(*id)));
+        // A list that names one of its recipients only takes the key out of sealing.
+        for fingerprint in held.keyring.entries()[0].fingerprints() {
+            assert_eq!(sealing(&held.clone().with_revoked(&BTreeSet::from([*fingerprint]))), None);
+        }
+    }
+
+    #[test]
+    fn identities_make_it_another_set_of_keys() {
+        let whole = Held::for_tests(now(), &[("a", 1)], &[]);
+        let bare = whole.clone().without_identities();
+        assert!(whole.differs(&bare), "everybody has to know");
+        assert_ne!(whole.fingerprint(), bare.fingerprint(), "what did not open is tried again");
+        assert!(bare.sealing_on_at(now()).is_some());
+        assert!(bare.asked(&["a"]).sealing_on_at(now()).is_none());
     }
 
     #[test]

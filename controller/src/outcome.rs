@@ -35,9 +35,15 @@ macro_rules! reasons {
 reasons! {
     /// The Secret is what the SealedSecret asks for.
     Unsealed: Done,
-    /// A value does not open with any key; why is not known.
+    /// Classic: a value does not open with any key; why is not known.
     NotOpened: Stalled,
-    /// A value is not base64, an item's name is none, or the object lacks a name.
+    /// Age: none of our keys is among the recipients of a value.
+    NotARecipient: Stalled,
+    /// Age: a value was sealed for another object or item than the one where it stands.
+    BindingDiffers: Stalled,
+    /// Age: a value is not as it was sealed.
+    Altered: Stalled,
+    /// A value is not base64 or no age file, an item's name is none, or the object lacks a name.
     Malformed: Stalled,
     /// The object is not a SealedSecret that this release understands.
     InvalidObject: Stalled,
@@ -69,6 +75,13 @@ reasons! {
     Forbidden: Retry,
     /// The API server did not do what was asked, and may do so later.
     ApiUnavailable: Retry,
+}
+
+impl Reason {
+    /// Whether a key that is not there now might open the object after all.
+    pub(crate) const fn may_lack_a_key(self) -> bool {
+        matches!(self, Self::NotOpened | Self::NotARecipient)
+    }
 }
 
 /// What happens next.

@@ -14,14 +14,14 @@ use privyseal_custody::published::{
     CONFIG_MAP, SealingKeyReason, SealingKeyStatus, from_config_map, set_status, status, to_config_map,
 };
 use privyseal_envelope::Fingerprint;
-use privyseal_keys::{Certificate, KeyringEntry, PublishedKeys, PublisherKey, PublisherPublicKey};
+use privyseal_keys::{KeyringEntry, PublicHalf, PublishedKeys, PublisherKey, PublisherPublicKey};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What shall be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publication {
-    certificates: Vec<Certificate>,
+    keys: Vec<PublicHalf>,
     revoked: BTreeSet<Fingerprint>,
     status: Option<SealingKeyStatus>,
 }
@@ -34,7 +34,7 @@ impl Publication {
         before: &Published,
         now: Timestamp,
     ) -> Self {
-        let certificates = held.sealing_at(now).filter_map(KeyringEntry::certificate).cloned();
+        let keys = held.sealing_at(now).filter_map(KeyringEntry::public_half).collect();
         let status = held.sealing_at(now).next().and_then(|entry| status_of(held, entry, publisher));
         let same = |status: &SealingKeyStatus, said: &SealingKeyStatus| {
             *status == SealingKeyStatus { since: status.since.clone(), ..said.clone() }
@@ -44,7 +44,7 @@ impl Publication {
             Some(said) => said.clone(),
             None => SealingKeyStatus { since, ..status },
         });
-        Self { certificates: certificates.collect(), revoked: held.revoked().clone(), status }
+        Self { keys, revoked: before.with_all_of(held.revoked()), status }
     }
 
     /// The key that seals, if our leader did not make it.
@@ -96,6 +96,15 @@ impl Published {
         self.list.iter().flat_map(|list| &list.revoked).copied().collect()
     }
 
+    /// The same fingerprints, and what else the keys go by that they belong to, as far as our own list says so. A key whose
+    /// private half is no more to be had is revoked with its recipients so, and none because of what a Secret claims.
+    fn with_all_of(&self, revoked: &BTreeSet<Fingerprint>) -> BTreeSet<Fingerprint> {
+        let listed = self.list.iter().flat_map(|list| &list.keys);
+        let theirs =
+            listed.filter(|key| key.fingerprints().any(|fingerprint| revoked.contains(&fingerprint)));
+        revoked.iter().copied().chain(theirs.flat_map(PublicHalf::fingerprints)).collect()
+    }
+
     /// Whether the status says of that key already that it is not ours.
     pub(crate) fn tells_of(&self, foreign: &SealingKeyStatus) -> bool {
         self.status
@@ -115,11 +124,10 @@ impl Published {
         let list = self.list.clone().filter(current).unwrap_or_else(|| PublishedKeys {
             serial: next_serial(self.last_serial, now),
             time: whole_seconds(now),
-            keys: publication.certificates.iter().map(|c| c.clone().into()).collect(),
+            keys: publication.keys.clone(),
             revoked: publication.revoked.iter().copied().collect(),
         });
-        let sealing = publication.certificates.first().map(Certificate::to_pem);
-        let mut config_map = to_config_map(namespace, &list.publish(key), sealing);
+        let mut config_map = to_config_map(namespace, &list.publish(key), publication.keys.first());
         if let Some(status) = &publication.status {
             set_status(&mut config_map, status);
         }
@@ -135,8 +143,7 @@ impl Published {
 }
 
 fn says(list: &PublishedKeys, publication: &Publication) -> bool {
-    list.keys.iter().map(|key| &key.certificate).eq(&publication.certificates)
-        && list.revoked.iter().eq(&publication.revoked)
+    list.keys == publication.keys && list.revoked.iter().eq(&publication.revoked)
 }
 
 /// Writes the ConfigMap.
@@ -211,6 +218,7 @@ const FOREIGN: &str = "the controller did not make the key that seals: if nobody
 #[cfg(test)]
 mod tests {
     use super::*;
+    use privyseal_keys::Certificate;
 
     fn now() -> Timestamp {
         "2026-11-24T12:00:00Z".parse().unwrap()
@@ -305,9 +313,43 @@ mod tests {
         let mut publication = Publication::of(&held, &publisher.public_key(), &published, now());
         let hour = jiff::SignedDuration::from_hours(1);
         let key = held.keyring.entries()[0].opening_key().unwrap();
-        publication.certificates[0] = Certificate::issue(key, "", now(), hour).unwrap();
+        publication.keys[0].certificate = Certificate::issue(key, "", now(), hour).unwrap();
         let (list, _) = published.next(&publisher, "ns", &publication, now()).unwrap();
-        assert_eq!(list.keys[0].certificate, publication.certificates[0]);
+        assert_eq!(list.keys, publication.keys);
+    }
+
+    #[test]
+    fn recipients_are_published_and_revoked_with_their_key() {
+        let publisher = publisher();
+        let held = Held::for_tests(now(), &[("new", 1), ("old", 2)], &[]);
+        let published = after(&publisher, &held, &Published::default(), now());
+        let list = published.list.clone().unwrap();
+        let halves: Vec<_> = held.keyring.entries().iter().filter_map(KeyringEntry::public_half).collect();
+        assert_eq!(list.keys, halves);
+        let recipients = published.config_map.as_ref().unwrap().data.as_ref().unwrap()["recipients"].clone();
+        let lines: Vec<_> = recipients.lines().collect();
+        assert!(lines.len() == 2 && lines[0].starts_with("age1pq1") && lines[1].starts_with("age1"));
+        assert_eq!(halves[0].recipients.iter().map(ToString::to_string).collect::<Vec<_>>(), lines);
+
+        // Recipients that come to a key that is published make another list.
+        let mut bare = Publication::of(&held, &publisher.public_key(), &published, now());
+        bare.keys[0].recipients.clear();
+        let (without, config_map) = published.next(&publisher, "ns", &bare, now()).unwrap();
+        assert!(without.serial > list.serial && !config_map.data.unwrap().contains_key("recipients"));
+
+        let all: BTreeSet<_> = halves[1].fingerprints().collect();
+        let leaked = held.clone().with_revoked(&all);
+        let after_leak = after(&publisher, &leaked, &published, now());
+        assert_eq!(after_leak.revoked(), all);
+        // Of a key that cannot be had any more only the name is known: our own list says what else it goes by.
+        let named_only = held.clone().with_revoked(&BTreeSet::from([halves[1].fingerprint()]));
+        assert_eq!(after(&publisher, &named_only, &published, now()).revoked(), all);
+        // And a list that somebody else signed says nothing.
+        let theirs = Published::of(published.config_map.clone(), &self::publisher().public_key());
+        assert_eq!(
+            after(&publisher, &named_only, &theirs, now()).revoked(),
+            BTreeSet::from([halves[1].fingerprint()])
+        );
     }
 
     #[test]

@@ -163,9 +163,9 @@ impl Reconciler {
             Err(error) => {
                 let outcome = failure::of_open(&error, &object.metadata);
                 let waited_for = failure::of_waiting(&held.waiting);
-                return Ok(Err(match outcome.reason {
-                    Reason::NotOpened => waited_for.unwrap_or(outcome),
-                    _ => outcome,
+                return Ok(Err(match outcome.reason.may_lack_a_key() {
+                    true => waited_for.unwrap_or(outcome),
+                    false => outcome,
                 }));
             }
         };
@@ -271,7 +271,7 @@ impl Reconciler {
         generation: Option<i64>,
         outcome: &Outcome,
     ) -> bool {
-        outcome.reason == Reason::NotOpened
+        outcome.reason.may_lack_a_key()
             && self.index.lock().has_secret(key)
             && before.as_ref().is_some_and(|status| {
                 status::is_synced(status, generation)

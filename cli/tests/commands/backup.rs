@@ -2,7 +2,7 @@
 
 use crate::harness::{CANARY_BASE64, Scene, TestKey, has, key, other_key, secret};
 use jiff::Timestamp;
-use privyseal_custody::backup::Backup;
+use privyseal_custody::backup::{Backup, BackupRecipients};
 use privyseal_custody::key_secrets::publisher_secret;
 use privyseal_envelope::age::{Identity, Recipients};
 use privyseal_keys::PublisherKey;
@@ -22,10 +22,10 @@ impl Vault {
         let this = Self {
             scene,
             publisher: PublisherKey::generate().unwrap(),
-            identity: Identity::generate_x25519(),
+            identity: Identity::generate_hybrid().unwrap(),
         };
         this.scene.file("id.txt", this.identity.to_text().as_bytes());
-        this.scene.file("wrong.txt", Identity::generate_x25519().to_text().as_bytes());
+        this.scene.file("wrong.txt", Identity::generate_hybrid().unwrap().to_text().as_bytes());
         let backup = this.backup(&this.publisher, &[(key(), "active")]);
         this.scene.file("prod.backup", backup);
         this
@@ -34,23 +34,18 @@ impl Vault {
     fn backup(&self, publisher: &PublisherKey, keys: &[(&TestKey, &str)]) -> String {
         let secrets = keys.iter().map(|(key, state)| key_secret(key, state)).collect();
         let backup = Backup::new(publisher_secret(publisher, "privyseal"), secrets).ok().unwrap();
-        backup
-            .seal(
-                "prod-eu",
-                "privyseal",
-                &Recipients::new([self.identity.recipient()]).unwrap(),
-                Timestamp::now(),
-            )
-            .unwrap()
+        backup.seal("prod-eu", "privyseal", &self.recipients(), Timestamp::now()).unwrap()
+    }
+
+    fn recipients(&self) -> BackupRecipients {
+        BackupRecipients::new(Recipients::new([self.identity.recipient()]).unwrap(), false)
     }
 
     /// As the controller stores one, which knows no name of its cluster.
     fn escrowed(&self) -> String {
         let secrets = vec![key_secret(key(), "active")];
         let backup = Backup::new(publisher_secret(&self.publisher, "privyseal"), secrets).ok().unwrap();
-        backup
-            .seal("", "privyseal", &Recipients::new([self.identity.recipient()]).unwrap(), Timestamp::now())
-            .unwrap()
+        backup.seal("", "privyseal", &self.recipients(), Timestamp::now()).unwrap()
     }
 
     fn trust(&self, cluster: &str, publisher: &PublisherKey) {

@@ -1,15 +1,16 @@
 //! Months of renewal, on a clock that stands still while anything is done and jumps when nothing is.
 
 mod api_server;
+mod identities;
 
 use super::*;
 use api_server::{ApiServer, Death};
-use privyseal_custody::backup::Archive;
+use privyseal_custody::backup::{Archive, BackupRecipients};
 use privyseal_custody::escrow;
 use privyseal_custody::key_secret;
 use privyseal_custody::key_secrets::Custodies;
 use privyseal_custody::published::from_config_map;
-use privyseal_envelope::age::{Identity, Recipient, Recipients};
+use privyseal_envelope::age::{Identity, Kind, Recipient, Recipients};
 use privyseal_envelope::rsa::KeySize;
 use privyseal_manifest::names;
 use std::sync::LazyLock;
@@ -46,7 +47,7 @@ fn duties_with(api_server: &ApiServer, recipients: &[Recipient]) -> Duties {
             ttl: DAY * 3650,
             common_name: String::new(),
             renew_period: Some(DAY * 30),
-            escrow_recipients: Recipients::new(recipients.iter().cloned()).ok(),
+            escrow_recipients: to(recipients),
         },
         store: Arc::new(KeyStore::new(
             client.clone(),
@@ -56,16 +57,17 @@ fn duties_with(api_server: &ApiServer, recipients: &[Recipient]) -> Duties {
             Arc::clone(&metrics),
         )),
         leadership: Leadership::unquestioned(),
-        escrow: Escrow::new(
-            client.clone(),
-            api_server::NAMESPACE,
-            Recipients::new(recipients.iter().cloned()).ok(),
-        ),
+        escrow: Escrow::new(client.clone(), api_server::NAMESPACE, to(recipients)),
         publisher: Publisher::new(client.clone(), api_server::NAMESPACE),
         events: Events::new(client, api_server::NAMESPACE, "test"),
         metrics,
         now,
     }
+}
+
+fn to(recipients: &[Recipient]) -> Option<BackupRecipients> {
+    let recipients = Recipients::new(recipients.iter().cloned()).ok()?;
+    Some(BackupRecipients::new(recipients, false))
 }
 
 /// Runs a leader for so long. It ends as a process ends that is killed.
@@ -151,7 +153,7 @@ fn states(api_server: &ApiServer) -> (usize, usize) {
 
 #[tokio::test(start_paused = true)]
 async fn each_step_of_a_new_key_may_be_the_last_one_of_a_leader() {
-    let identity = Identity::generate_x25519();
+    let identity = Identity::generate_hybrid().unwrap();
     let recipients = [identity.recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     // The Secret, its backup, its activation, the published list.
@@ -179,7 +181,7 @@ async fn each_step_of_a_new_key_may_be_the_last_one_of_a_leader() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backup_that_is_not_the_one_is_made_anew_before_the_key_is_used() {
-    let recipients = [Identity::generate_x25519().recipient()];
+    let recipients = [Identity::generate_hybrid().unwrap().recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     let api_server = ApiServer::new();
     api_server.die_at(2, Death::Before);
@@ -194,7 +196,7 @@ async fn a_backup_that_is_not_the_one_is_made_anew_before_the_key_is_used() {
 
 #[tokio::test(start_paused = true)]
 async fn no_key_is_used_whose_backup_cannot_be_stored_and_the_old_one_goes_on() {
-    let recipients = [Identity::generate_x25519().recipient()];
+    let recipients = [Identity::generate_hybrid().unwrap().recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     let sealing = |api_server: &ApiServer| {
         let list = from_config_map(&api_server.published().unwrap()).unwrap().0;
@@ -244,14 +246,14 @@ async fn a_strangers_pending_key_is_left_alone() {
         });
         api_server.plant(&secret);
     }
-    work(&duties_with(&api_server, &[Identity::generate_x25519().recipient()]), &ours, 2).await;
+    work(&duties_with(&api_server, &[Identity::generate_hybrid().unwrap().recipient()]), &ours, 2).await;
     assert_eq!((states(&api_server), api_server.made().len()), ((1, 2), 1));
     assert_eq!(api_server.backups().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backup_that_does_not_read_back_is_none() {
-    let recipients = [Identity::generate_x25519().recipient()];
+    let recipients = [Identity::generate_hybrid().unwrap().recipient()];
     let publisher_key = PublisherKey::generate().ok().unwrap();
     let api_server = ApiServer::new();
     api_server.lose_backups(true);

@@ -151,7 +151,7 @@ fn is_refused(error: &CustodyError) -> bool {
 }
 
 /// 1, 2, 4 minutes and so on, up to a day.
-fn wait_after(failures: u32) -> Duration {
+pub(super) fn wait_after(failures: u32) -> Duration {
     MINUTE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(DAY)
 }
 

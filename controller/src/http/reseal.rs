@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The API server strips who the caller is, so both are safe for anyone. Nobody names a key or a scope: the binding is
-//! the object's own, and what comes out is sealed to our key. No template is looked at, nothing but bytes of the body
+//! the object's own, and what comes out is sealed to our key. In a value of the age format that is the one stanza that a key
+//! of ours opened: all others stay, whoever they are for. No template is looked at, nothing but bytes of the body
 //! decides between 200 and 409, and every 409 is the same.
 
 use super::Served;
@@ -18,9 +19,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use privyseal_envelope::Format;
+use privyseal_envelope::age::{Kind, RecipientStanza, Rewrap};
+use privyseal_keys::PublicHalf;
 use privyseal_manifest::{DocumentError, Problem, SealedSecret, emit, read_at_most};
 use privyseal_seal::{Change, OpenError, ResealError, SealTo, Value, open, reseal};
 use serde_json::json;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// What both verbs need.
@@ -141,17 +146,47 @@ fn verified(sealed: &SealedSecret, held: &Held) -> (Outcome, usize) {
 }
 
 fn rotated(mut sealed: SealedSecret, held: &Held) -> (Outcome, usize) {
-    let Some(certificate) = held.sealing() else { return (Outcome::NoKey, 0) };
-    let change = |_: &Value<'_>| Change::Seal(SealTo::Classic(certificate.sealing_key()));
+    let Some(newest) = held.sealing() else { return (Outcome::NoKey, 0) };
+    let lacks_recipient = Cell::new(false);
+    let change = |value: &Value<'_>| match value.format {
+        Format::Classic => Change::Seal(SealTo::Classic(newest.certificate.sealing_key())),
+        Format::Age => {
+            own_place(value, &newest).map_or(Change::Keep, |place| match newest.recipient(place.kind) {
+                Some(recipient) => {
+                    Change::Rewrap(Rewrap { replace: vec![(place, recipient)], ..Rewrap::default() })
+                }
+                None => {
+                    lacks_recipient.set(true);
+                    Change::Keep
+                }
+            })
+        }
+    };
     match reseal(&sealed, &held.keyring, ATTEMPTS, change) {
+        Ok(resealed) if lacks_recipient.get() => (Outcome::NoKey, resealed.private_operations),
         Ok(resealed) => {
             resealed.apply(&mut sealed);
             sealed.status = None;
             (Outcome::Done(emit::to_json(&sealed)), resealed.private_operations)
         }
         Err(ResealError::Open(error)) => (Outcome::DoesNotOpen, private_operations(&error)),
+        // Its recipients never went together: nobody here sealed it.
+        Err(ResealError::Rewrap { .. }) => (Outcome::DoesNotOpen, 0),
         Err(_) => (Outcome::Failed, 0),
     }
+}
+
+/// The stanza of a value that our newest key takes the place of: the one that a key of ours opened. None if that was the
+/// newest one already, or a Key Vault's.
+///
+/// What hints claim does not count. A key that they name is tried before all others, so that the newest one, if it is named
+/// and did not open the value, is not among its recipients: a claim that is wrong must not hold a value back.
+fn own_place(value: &Value<'_>, newest: &PublicHalf) -> Option<RecipientStanza> {
+    if value.opened_by.key == newest.fingerprint() {
+        return None;
+    }
+    let own = value.recipients.iter().find(|place| Some(place.at) == value.opened_by.stanza);
+    own.copied().filter(|place| place.kind != Kind::KeyVault)
 }
 
 fn private_operations(error: &OpenError) -> usize {

@@ -16,12 +16,15 @@
 //! Plaintext is in wiping types from the Secrets to the encryptor and back. One copy is out of our hands: age's writer
 //! drops its last chunk without wiping it.
 //!
-//! Recipients are age keys of the two kinds that sealed values have. Plugins and SSH keys would bring code that runs
+//! Recipients are age keys of the two kinds that sealed values have; post-quantum keys go to post-quantum recipients only
+//! ([`BackupRecipients`]). Plugins and SSH keys would bring code that runs
 //! elsewhere, and a passphrase is guessed offline.
 
 mod contents;
+mod recipients;
 
 pub use contents::{Contents, KeyRecord, KeyState};
+pub use recipients::{BackupRecipients, ClassicalRecipients};
 
 use crate::key_secret::{self, NotAKey};
 use crate::publisher_secret::{PUBLISHER_SECRET, publisher_of};
@@ -31,7 +34,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::Fingerprint;
-use privyseal_envelope::age::{self as envelope, Identity, OpenError, Recipient, Recipients};
+use privyseal_envelope::age::{self as envelope, Identity, OpenError, Recipient};
 use privyseal_keys::{KeyringEntry, PublisherError, PublisherKey, PublisherPublicKey};
 use privyseal_manifest::{DocumentError, Secret, names, read};
 use serde::{Deserialize, Serialize};
@@ -93,17 +96,28 @@ impl Backup {
         self.keys.into_iter().map(|key| key.entry)
     }
 
+    /// Whether it holds a key that a quantum computer does not break.
+    pub fn holds_post_quantum(&self) -> bool {
+        let mut identities = self.keys.iter().flat_map(|key| key.entry.identities());
+        identities.any(|identity| identity.kind().is_post_quantum())
+    }
+
     /// The text of the file. `cluster` is a name for people, `namespace` that of the Secrets.
     ///
     /// # Errors
-    /// If the cryptographic library has no randomness.
+    /// If it holds post-quantum keys and the recipients are classical and not allowed to be, or if the cryptographic
+    /// library has no randomness.
     pub fn seal(
         &self,
         cluster: &str,
         namespace: &str,
-        recipients: &Recipients,
+        recipients: &BackupRecipients,
         now: Timestamp,
     ) -> Result<String, BackupError> {
+        let recipients = match self.holds_post_quantum() {
+            true => recipients.for_post_quantum()?,
+            false => recipients.all(),
+        };
         let ciphertext = envelope::encrypt(&self.to_list(), recipients).map_err(|_| BackupError::Encrypt)?;
         let contents = Contents {
             time: now,
@@ -184,6 +198,7 @@ impl BackupKey {
     pub fn record(&self) -> KeyRecord {
         KeyRecord {
             fingerprint: self.entry.fingerprint(),
+            recipients: self.entry.fingerprints()[1..].to_vec(),
             secret: self.name().to_owned(),
             state: KeyState::of(&self.secret.metadata),
             compromised: key_secret::is_compromised(&self.secret.metadata),
@@ -331,6 +346,9 @@ pub enum BackupError {
     /// The library refused.
     #[error("it cannot be encrypted")]
     Encrypt,
+    /// Its keys would be less safe in it than they are.
+    #[error(transparent)]
+    Classical(#[from] ClassicalRecipients),
     /// It is encrypted to others.
     #[error("none of the identities opens it; it is encrypted to {}", recipients.join(", "))]
     NoIdentity {

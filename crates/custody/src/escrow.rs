@@ -48,12 +48,13 @@ pub fn text(config_map: &ConfigMap) -> Option<&str> {
     config_map.data.as_ref()?.get(ITEM).map(String::as_str)
 }
 
-/// Whether this is a backup of that key, and of no other, which this publisher signed for these recipients.
+/// Whether this is a backup of that key, and of no other, which this publisher signed for these recipients. `key` is all that
+/// the key goes by: the fingerprint that names it, and those of the recipients of its identities.
 ///
 /// Nobody here can decrypt it. That it holds the key is what the publisher signed, digest of the encrypted part included.
 pub fn holds(
     archive: &str,
-    key: Fingerprint,
+    key: &[Fingerprint],
     publisher: &PublisherPublicKey,
     recipients: &Recipients,
 ) -> bool {
@@ -62,7 +63,7 @@ pub fn holds(
     let wanted: BTreeSet<String> = recipients.iter().map(Recipient::to_string).collect();
     let [record] = contents.keys.as_slice() else { return false };
     archive.publisher() == *publisher
-        && record.fingerprint == key
+        && key.split_first() == Some((&record.fingerprint, record.recipients.as_slice()))
         && record.state == KeyState::Active
         && contents.recipients.iter().cloned().collect::<BTreeSet<_>>() == wanted
 }
@@ -70,7 +71,7 @@ pub fn holds(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::Backup;
+    use crate::backup::{Backup, BackupRecipients};
     use crate::key_secret;
     use crate::publisher_secret::publisher_secret;
     use jiff::{SignedDuration, Timestamp};
@@ -79,19 +80,22 @@ mod tests {
     use privyseal_keys::{KeyPair, PublisherKey};
     use privyseal_manifest::{Secret, names};
 
-    fn key() -> (Secret, Fingerprint) {
+    fn key() -> (Secret, Vec<Fingerprint>) {
         let hour = SignedDuration::from_hours(1);
         let pair = KeyPair::generate(KeySize::Rsa2048, "", Timestamp::UNIX_EPOCH, hour).ok().unwrap();
-        (key_secret::to_secret(&pair, "key", Some("privyseal")).unwrap(), pair.fingerprint())
+        let secret = key_secret::to_secret(&pair, "key", Some("privyseal")).unwrap();
+        (secret, pair.public_half().fingerprints().collect())
     }
 
     #[test]
     fn only_a_backup_of_this_key_by_this_publisher_for_these_people_counts() {
         let [ours, stranger] = [0, 1].map(|_| PublisherKey::generate().ok().unwrap());
-        let [a, b] = [0, 1].map(|_| Identity::generate_x25519().recipient());
-        let ((first, fingerprint), (second, other)) = (key(), key());
+        let [a, b] = [0, 1].map(|_| Identity::generate_hybrid().unwrap().recipient());
+        let ((first, all), (second, other)) = (key(), key());
+        let (fingerprint, other) = (all[0], other[0]);
         let archive = |publisher: &PublisherKey, keys: &[&Secret], recipients: &[Recipient]| {
             let recipients = Recipients::new(recipients.iter().cloned()).unwrap();
+            let recipients = BackupRecipients::new(recipients, false);
             let keys = keys.iter().map(|key| (*key).clone()).collect();
             let backup = Backup::new(publisher_secret(publisher, "privyseal"), keys).ok().unwrap();
             backup.seal("", "privyseal", &recipients, Timestamp::UNIX_EPOCH).unwrap()
@@ -106,8 +110,20 @@ mod tests {
             .insert(names::SEALED_SECRETS_KEY.into(), names::KEY_PENDING.into());
         let good = archive(&ours, &[&first], &both);
         let reversed = Recipients::new([b.clone(), a.clone()]).unwrap();
-        let holds = |text: &str| holds(text, fingerprint, &ours.public_key(), &reversed);
+        let holds_all = |text: &str, key: &[Fingerprint]| holds(text, key, &ours.public_key(), &reversed);
+        let holds = |text: &str| holds_all(text, &all);
         assert!(holds(&good));
+        // The same key with other identities, or without any.
+        assert!(!holds_all(&good, &[fingerprint, other, all[2]]) && !holds_all(&good, &all[..1]));
+        let mut bare = first.clone();
+        for (item, secret) in [("tls.crt", "age1"), ("tls.key", "AGE-SECRET-KEY-")] {
+            let text = String::from_utf8(first.data[item].expose().to_vec()).unwrap();
+            let text = &text[..text.find(secret).unwrap()];
+            let item = privyseal_envelope::Item::parse(item).unwrap();
+            bare.data.insert(item, privyseal_envelope::Plaintext::from(text.as_bytes()));
+        }
+        let bare = archive(&ours, &[&bare], &both);
+        assert!(!holds(&bare) && holds_all(&bare, &all[..1]));
         for (bad, why) in [
             (archive(&stranger, &[&first], &both), "a stranger signed it"),
             (archive(&ours, &[&second], &both), "another key"),

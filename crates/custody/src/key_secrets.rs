@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   key Secrets ──Look::at──▶ public halves ──Memory, Custody::fetch──▶ Loaded { entries, waiting, left_out, … }
-//!   KeyPair ──Custody::keep──▶ Half ──▶ key Secret                      create, adopt, settle
+//!   KeyPair ──Custody::keep──▶ Half ──▶ key Secret                      create, adopt, settle, give_identities
 //! ```
 //!
 //! All that is known of a key but its private half is in its Secret, whatever the custody: so a key is created with one
@@ -10,18 +10,20 @@
 
 mod adopt;
 mod custodies;
+mod identities;
 mod loaded;
 mod memory;
 mod one_by_one;
-mod pending;
 mod publisher;
 mod settle;
+mod stored_key;
 
 pub use adopt::Adopted;
 pub use custodies::Custodies;
+pub use identities::NewIdentities;
 pub use loaded::{LeftOut, Loaded, Waiting};
-pub use pending::PendingKey;
 pub use settle::Unsettled;
+pub use stored_key::StoredKey;
 
 pub use crate::publisher_secret::{
     MOVING_SECRET, NotAPublisher, PUBLISHER_SECRET, publisher_kept_by, publisher_of, publisher_public_of,
@@ -146,7 +148,7 @@ impl KeySecrets {
     }
 
     /// Stores a new key and the mark of its maker, not to be used yet.
-    pub async fn create_pending(&self, pair: KeyPair, mark: MakerMark) -> Result<PendingKey, CustodyError> {
+    pub async fn create_pending(&self, pair: KeyPair, mark: MakerMark) -> Result<StoredKey, CustodyError> {
         self.create_labelled(pair, mark, names::KEY_PENDING).await
     }
 
@@ -155,7 +157,7 @@ impl KeySecrets {
         pair: KeyPair,
         mark: MakerMark,
         label: &str,
-    ) -> Result<PendingKey, CustodyError> {
+    ) -> Result<StoredKey, CustodyError> {
         let subject = Subject {
             secret: self.name_for(pair.fingerprint()),
             public: Public::Sealing(pair.public_half()),
@@ -163,7 +165,7 @@ impl KeySecrets {
         };
         let entry = KeyringEntry::from_pair(&subject.secret, pair);
         let secret = self.keep(&subject, &entry, label).await?;
-        Ok(PendingKey::new(secret, entry))
+        Ok(StoredKey::new(secret, entry))
     }
 
     /// Gives the private half to the custody, then makes the Secret: one that is there has its private half.
@@ -212,6 +214,32 @@ impl KeySecrets {
         format!("{}{}", self.prefix, &key_id[..NAME_DIGITS])
     }
 
+    /// Keeps a private half anew, then writes its Secret, if that is still the one that was read: whoever is lost before
+    /// that write left all as it was.
+    async fn rewrite(
+        &self,
+        mut secret: Secret,
+        subject: &Subject,
+        half: Half,
+        entry: KeyringEntry,
+    ) -> Result<(), CustodyError> {
+        let kept = match &half {
+            Half::Kept(reference) => Some(place(subject, reference)),
+            Half::Clear(_) => None,
+        };
+        key_secret::put_half(&mut secret.data, key_secret::PRIVATE_KEY_ITEM, half);
+        let annotations = secret.metadata.annotations.get_or_insert_default();
+        // They repeat the values.
+        annotations.remove(names::KUBECTL_LAST_APPLIED);
+        annotations.remove(names::KUBECFG_LAST_APPLIED);
+        secret.metadata.managed_fields = None;
+        self.secrets.replace(&secret, FIELD_MANAGER).await?;
+        if let Some(place) = kept {
+            self.keys.lock().await.hold(place, entry);
+        }
+        Ok(())
+    }
+
     async fn opened(&self, look: &Look) -> Result<KeyringEntry, NotOpened> {
         match &look.half {
             Half::Clear(private) => key_secret::entry_of(&look.subject, private).map_err(NotOpened::Unusable),
@@ -229,6 +257,15 @@ fn place(subject: &Subject, reference: &Reference) -> Place {
         secret: subject.secret.clone(),
         reference: reference.clone(),
         fingerprint: subject.public.fingerprint(),
+    }
+}
+
+/// Why a key is not opened, as an error about its Secret.
+fn not_opened(secret: &str, error: NotOpened) -> CustodyError {
+    let secret = secret.to_owned();
+    match error {
+        NotOpened::Unusable(reason) => CustodyError::NotAKey { secret, reason },
+        NotOpened::Waiting(failure) => CustodyError::Vault { secret, failure },
     }
 }
 

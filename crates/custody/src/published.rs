@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
-use privyseal_keys::{Published, PublishedError, PublishedKeys, PublisherPublicKey};
+use privyseal_keys::{PublicHalf, Published, PublishedError, PublishedKeys, PublisherPublicKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ const LIST: &str = "sealing-keys.json";
 const SIGNATURE: &str = "sealing-keys.json.sig";
 const PUBLISHER: &str = "publisher.pub";
 const CERTIFICATE: &str = "cert.pem";
+const RECIPIENTS: &str = "recipients";
 const STATUS: &str = "status.json";
 
 /// What the leader says of the key that seals now, beside the list. It is not signed: who doubts it checks the key's
@@ -40,15 +41,16 @@ pub enum SealingKeyReason {
     ForeignSealingKey,
 }
 
-/// The ConfigMap of a list. `cert.pem`, the certificate that seals now, is there for people and for the peer's
-/// tools; what is signed is the list.
-pub fn to_config_map(namespace: &str, published: &Published, sealing_pem: Option<String>) -> ConfigMap {
+/// The ConfigMap of a list. `cert.pem` and `recipients` are those of the key that seals now, for people, stock `age` and the
+/// peer's tools; what is signed is the list.
+pub fn to_config_map(namespace: &str, published: &Published, sealing: Option<&PublicHalf>) -> ConfigMap {
     let mut data = BTreeMap::from([
         (LIST.to_owned(), published.list.clone()),
         (SIGNATURE.to_owned(), published.signature.clone()),
         (PUBLISHER.to_owned(), published.publisher.clone()),
     ]);
-    data.extend(sealing_pem.map(|pem| (CERTIFICATE.to_owned(), pem)));
+    data.extend(sealing.map(|key| (CERTIFICATE.to_owned(), key.certificate.to_pem())));
+    data.extend(sealing.and_then(PublicHalf::recipients_text).map(|text| (RECIPIENTS.to_owned(), text)));
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(CONFIG_MAP.to_owned()),

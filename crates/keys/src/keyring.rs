@@ -181,10 +181,11 @@ impl Keyring {
         self.entries.iter().filter(hinted).chain(self.entries.iter().filter(move |entry| !hinted(entry)))
     }
 
-    /// A name for this set of keys, for remembering that a value did not open with any of them.
+    /// A name for this set of keys, for remembering that a value did not open with any of them. It is another one when a
+    /// key gets identities.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut fingerprints: Vec<String> =
-            self.entries.iter().map(|e| e.fingerprint().to_string()).collect();
+        let all = self.entries.iter().flat_map(KeyringEntry::fingerprints);
+        let mut fingerprints: Vec<String> = all.map(Fingerprint::to_string).collect();
         fingerprints.sort();
         Fingerprint::of(fingerprints.join("\n").as_bytes())
     }

@@ -33,12 +33,13 @@ impl PublicHalf {
 
     /// The text.
     pub fn to_text(&self) -> String {
-        let mut text = self.certificate.to_pem();
-        for recipient in &self.recipients {
-            text.push_str(&recipient.to_string());
-            text.push('\n');
-        }
-        text
+        self.certificate.to_pem() + &self.recipients_text().unwrap_or_default()
+    }
+
+    /// Its recipients alone, one per line, as `age --recipients-file` takes them; none if it has none.
+    pub fn recipients_text(&self) -> Option<String> {
+        let text: String = self.recipients.iter().map(|recipient| format!("{recipient}\n")).collect();
+        Some(text).filter(|text| !text.is_empty())
     }
 
     /// The name of the key: the fingerprint of its RSA half.

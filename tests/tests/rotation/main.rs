@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 mod hints;
+mod recipients;
 mod story;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -149,13 +150,22 @@ impl Tree {
     }
 
     fn run(&self, args: &str) -> Output {
+        self.run_with(args, "")
+    }
+
+    fn run_with(&self, args: &str, stdin: &str) -> Output {
         let mut command = privyseal_command();
         command
             .args(args.split_whitespace())
             .current_dir(self.path("repository"))
             .env("KUBECONFIG", self.path("kubeconfig"))
             .env("PRIVYSEAL_TRUST", self.path("trust.yaml"));
-        run(&mut command, "")
+        run(&mut command, stdin)
+    }
+
+    fn succeeds_with(&self, args: &str, stdin: &str) {
+        let output = self.run_with(args, stdin);
+        assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn succeeds(&self, args: &str) -> String {

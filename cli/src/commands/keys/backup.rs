@@ -11,7 +11,7 @@ use crate::key_vault::{KeyVaultOptions, patiently, vault_error};
 use crate::output::{Content, Destination, to_stdout};
 use crate::speech;
 use jiff::Timestamp;
-use privyseal_custody::backup::{Archive, Backup, Contents, KeyState};
+use privyseal_custody::backup::{Archive, Backup, BackupError, BackupRecipients, Contents, KeyState};
 use privyseal_custody::custody::Kind;
 use privyseal_custody::key_secret::{self, Look};
 use privyseal_custody::key_secrets::{
@@ -35,20 +35,25 @@ use std::path::{Path, PathBuf};
 #[command(group = clap::ArgGroup::new("mode").required(true).args(["out_file", "show", "escrowed"]))]
 #[command(after_help = "\
 Examples:
-  age-keygen -o ~/escrow.txt       # once, on a machine that stays offline; keep it well
-  privyseal keys backup --context prod --recipient age1… --out-file prod.backup
-  privyseal keys backup --context prod --key-vault https://NAME.vault.azure.net --recipient age1… --out-file prod.backup
+  age-keygen -pq -o ~/escrow.txt   # once, on a machine that stays offline; keep it well
+  privyseal keys backup --context prod --recipients-file escrow.pub --out-file prod.backup
+  privyseal keys backup --context prod --key-vault https://NAME.vault.azure.net --recipient age1pq1… --out-file prod.backup
   privyseal keys backup --show prod.backup --for prod
   privyseal keys backup --escrowed --context prod --for prod --out-dir ./escrow
   privyseal keys restore prod.backup --identity ~/escrow.txt --check ./clusters/prod")]
 pub(super) struct Args {
-    /// An age key to encrypt to: `age1…`. May be repeated; any one of them opens it
+    /// An age key to encrypt to: `age1pq1…`. May be repeated; any one of them opens it
     #[arg(long, value_name = "RECIPIENT", value_parser = parse_recipient, conflicts_with = "show")]
     recipient: Vec<Recipient>,
 
     /// A file of age keys to encrypt to, one a line. May be repeated
     #[arg(long, value_name = "FILE", conflicts_with = "show")]
     recipients_file: Vec<PathBuf>,
+
+    /// Encrypt to classical age keys, `age1…`, too. A quantum computer opens the backup some day then, and the
+    /// post-quantum keys in it
+    #[arg(long, conflicts_with_all = ["show", "escrowed"])]
+    allow_classical: bool,
 
     /// Write the backup to this file; `-` is stdout
     #[arg(long, value_name = "FILE")]
@@ -100,7 +105,11 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-async fn back_up(args: &Args, session: &Session, recipients: &Recipients) -> Result<String, CommandError> {
+async fn back_up(
+    args: &Args,
+    session: &Session,
+    recipients: &BackupRecipients,
+) -> Result<String, CommandError> {
     let secrets = NamespaceSecrets::of(session);
     let custodies = args.vault.custodies(Kind::Cluster)?;
     let publisher = secrets.publisher().await?.ok_or_else(|| {
@@ -135,7 +144,12 @@ async fn back_up(args: &Args, session: &Session, recipients: &Recipients) -> Res
     let cluster = args.trust.name().unwrap_or(&session.server);
     let text = backup
         .seal(cluster, session.namespace(), recipients, Timestamp::now())
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| match error {
+            BackupError::Classical(error) => CommandError::input(error).hint(
+                "`age-keygen -pq` makes a post-quantum key: give its recipient, age1pq1…; or say --allow-classical",
+            ),
+            error => failed(&error),
+        })?;
     let active = backup.keys().iter().filter(|key| key.record().state == KeyState::Active).count();
     speech::note(format_args!(
         "{} keys, {active} of them active, signed by publisher {}",
@@ -238,7 +252,7 @@ fn describe(archive: &Archive, trusted_as: &str) -> String {
     text
 }
 
-fn recipients(args: &Args) -> Result<Recipients, CommandError> {
+fn recipients(args: &Args) -> Result<BackupRecipients, CommandError> {
     let mut recipients = args.recipient.clone();
     for path in &args.recipients_file {
         let source = Source::from_argument(path);
@@ -259,9 +273,10 @@ fn recipients(args: &Args) -> Result<Recipients, CommandError> {
     }
     if recipients.is_empty() {
         return Err(CommandError::input("nobody is named who could open the backup")
-            .hint("give --recipient age1…; `age-keygen` makes a key and says its recipient"));
+            .hint("give --recipient age1pq1…; `age-keygen -pq` makes a key and says its recipient"));
     }
-    Recipients::new(recipients).map_err(CommandError::input)
+    let recipients = Recipients::new(recipients).map_err(CommandError::input)?;
+    Ok(BackupRecipients::new(recipients, args.allow_classical))
 }
 
 fn parse_recipient(text: &str) -> Result<Recipient, NotARecipient> {

@@ -32,6 +32,9 @@ struct State {
     fails: bool,
     refuses_backups: bool,
     loses_backups: bool,
+    /// Somebody else writes a Secret just before the next one that is replaced.
+    is_overtaken: bool,
+    replaced: usize,
     writes: usize,
     dies: Option<(usize, Death)>,
 }
@@ -95,6 +98,31 @@ impl ApiServer {
                 config_map["data"] = json!({"key.backup": "something else"});
             }
         }
+    }
+
+    /// Puts a backup there, whoever made it.
+    pub(super) fn put_backup(&self, config_map: &ConfigMap) {
+        let name = config_map.metadata.name.clone().unwrap();
+        self.state().config_maps.insert(name, serde_json::to_value(config_map).unwrap());
+    }
+
+    /// Somebody else writes the Secret just before the next one that is replaced.
+    pub(super) fn overtake(&self) {
+        self.state().is_overtaken = true;
+    }
+
+    /// How often Secrets were replaced, also in vain.
+    pub(super) fn replaced(&self) -> usize {
+        self.state().replaced
+    }
+
+    /// An item of a key Secret as text.
+    pub(super) fn item(&self, name: &str, item: &str) -> String {
+        let state = self.state();
+        let secret = state.secrets.iter().find(|secret| secret["metadata"]["name"] == name).unwrap();
+        let text = secret["data"][item].as_str().unwrap();
+        let value = privyseal_envelope::Plaintext::from_base64(text).unwrap();
+        String::from_utf8(value.expose().to_vec()).unwrap()
     }
 
     /// Reasons of the events.
@@ -186,6 +214,12 @@ impl State {
                 StatusCode::OK,
                 json!({"kind": "SecretList", "apiVersion": "v1", "metadata": metadata, "items": []}),
             ),
+            (&Method::GET, "secrets") if name != "secrets" => {
+                match self.secrets.iter().find(|secret| secret["metadata"]["name"] == name) {
+                    Some(secret) => (StatusCode::OK, secret.clone()),
+                    None => refusal(StatusCode::NOT_FOUND),
+                }
+            }
             (&Method::GET, "secrets") => {
                 let label = |secret: &Value| secret["metadata"]["labels"][names::SEALED_SECRETS_KEY].clone();
                 let wanted =
@@ -197,10 +231,14 @@ impl State {
                 )
             }
             (&Method::PUT, "secrets") => {
+                self.replaced += 1;
                 let Some(there) = self.secrets.iter_mut().find(|secret| secret["metadata"]["name"] == name)
                 else {
                     return refusal(StatusCode::NOT_FOUND);
                 };
+                if std::mem::take(&mut self.is_overtaken) {
+                    there["metadata"]["resourceVersion"] = format!("{}-theirs", self.version).into();
+                }
                 if there["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] {
                     return refusal(StatusCode::CONFLICT);
                 }

@@ -5,8 +5,9 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::http::{HeaderMap, Method, Request};
 use jiff::Timestamp;
-use privyseal_envelope::rsa::SealingKey;
-use privyseal_envelope::{Item, Plaintext, Scope};
+use privyseal_envelope::age::{self, Identity, Recipient, Recipients};
+use privyseal_envelope::rsa::{KeySize, OpeningKey, SealingKey};
+use privyseal_envelope::{Item, Plaintext, Scope, SealedValue};
 use privyseal_manifest::{Secret, names};
 use privyseal_seal::{SealTo, Sealing};
 use serde_json::Value;
@@ -52,13 +53,38 @@ fn key(held: &Held, index: usize) -> &SealingKey {
 
 /// An object of two items, as JSON.
 fn sealed(key: &SealingKey, scope: Scope) -> Value {
+    sealed_to(SealTo::Classic(key), scope)
+}
+
+/// The same in the age format, to recipients of that kind of some keys.
+fn sealed_for(keys: &[(&Held, usize)], kind: Kind, scope: Scope) -> Value {
+    let recipients = keys.iter().map(|(held, index)| recipient(held, *index, kind));
+    sealed_to(SealTo::Age(&Recipients::new(recipients).unwrap()), scope)
+}
+
+/// One key of several.
+fn only(held: &Held, index: usize) -> Held {
+    let mut one = held.clone();
+    one.keyring = Arc::new(held.keyring.only(&[key(held, index).fingerprint()].into()));
+    one
+}
+
+fn base64(bytes: Vec<u8>) -> String {
+    Plaintext::new(bytes).to_base64().to_string()
+}
+
+fn recipient(held: &Held, index: usize, kind: Kind) -> Recipient {
+    held.keyring.entries()[index].public_half().unwrap().recipient(kind).unwrap().clone()
+}
+
+fn sealed_to(to: SealTo<'_>, scope: Scope) -> Value {
     let mut secret = Secret::default();
     secret.metadata.name = Some("db".into());
     secret.metadata.namespace = Some("team-a".into());
     for item in ["password", "other"] {
         secret.data.insert(Item::parse(item).unwrap(), Plaintext::from(VALUE.as_bytes()));
     }
-    let how = Sealing { to: SealTo::Classic(key), scope: Some(scope), allow_empty: false };
+    let how = Sealing { to, scope: Some(scope), allow_empty: false };
     serde_json::to_value(privyseal_seal::seal(&secret, &how).unwrap()).unwrap()
 }
 
@@ -137,6 +163,22 @@ async fn every_failure_to_open_is_the_same_answer() {
     };
     let many: serde_json::Map<_, _> =
         (0..300).map(|n| (format!("k{n}"), good["spec"]["encryptedData"]["password"].clone())).collect();
+    let age_good = sealed_for(&[(&held, 0)], Kind::Hybrid, Scope::Strict);
+    let aged = |pointer: &str, value: Value| {
+        let mut object = age_good.clone();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        object.pointer_mut(parent).unwrap()[name] = value;
+        object
+    };
+    let value = age_good["spec"]["encryptedData"]["password"].as_str().unwrap();
+    let mut bytes = SealedValue::from_base64(value).unwrap().as_bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let damaged_age = base64(bytes);
+    let to = Recipients::new([recipient(&held, 0, Kind::Hybrid)]).unwrap();
+    let foreign = base64(age::encrypt(VALUE.as_bytes(), &to).unwrap());
+    let many_aged: serde_json::Map<_, _> = (0..300).map(|n| (format!("k{n}"), json!(value))).collect();
+    let vault_key = OpeningKey::generate(KeySize::Rsa2048).unwrap().sealing_key().clone();
+    let in_vault = Recipients::new([Recipient::KeyVault(vault_key)]).unwrap();
     let objects = [
         ("wrong key", sealed(key(&stranger, 0), Scope::Strict)),
         ("wrong name", changed("/metadata/name", json!("other"))),
@@ -151,6 +193,24 @@ async fn every_failure_to_open_is_the_same_answer() {
         ("no item's name", changed("/spec/encryptedData/a~1b", json!("AAAA"))),
         ("legacy", changed("/spec/data", json!("AAAA"))),
         ("attempts spent", changed("/spec/encryptedData", Value::Object(many))),
+        ("age: wrong key", sealed_for(&[(&stranger, 0)], Kind::Hybrid, Scope::Strict)),
+        ("age: wrong name", aged("/metadata/name", json!("other"))),
+        ("age: wrong namespace", aged("/metadata/namespace", json!("team-b"))),
+        ("age: no namespace", aged("/metadata/namespace", Value::Null)),
+        ("age: wider scope", aged("/metadata/annotations", json!({names::CLUSTER_WIDE: "true"}))),
+        (
+            "age: another item",
+            aged("/spec/encryptedData/x", age_good["spec"]["encryptedData"]["other"].clone()),
+        ),
+        ("age: damaged", aged("/spec/encryptedData/password", json!(damaged_age))),
+        ("age: no binding line", aged("/spec/encryptedData/password", json!(foreign))),
+        (
+            "age: no header",
+            aged("/spec/encryptedData/password", json!("YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0tLSA=")),
+        ),
+        ("age: attempts spent", aged("/spec/encryptedData", Value::Object(many_aged))),
+        ("age: a Key Vault's", sealed_to(SealTo::Age(&in_vault), Scope::Strict)),
+        ("one of each format, one damaged", aged("/spec/encryptedData/classic", json!(damaged))),
         ("with what tells the value", with_oracle(changed("/metadata/name", json!("other")), "h")),
         ("with what does not", with_oracle(changed("/metadata/name", json!("other")), "x")),
     ];
@@ -162,6 +222,7 @@ async fn every_failure_to_open_is_the_same_answer() {
             assert_eq!(answer, wanted, "{path}: {cause}");
         }
         assert_eq!(place.post(path, &good).await.0, StatusCode::OK);
+        assert_eq!(place.post(path, &age_good).await.0, StatusCode::OK);
     }
     // No key at all is one more reason.
     let mut answer = Place::of(self::held(&[], &[])).post("/v1/verify", &good).await;
@@ -251,4 +312,175 @@ async fn what_a_request_costs_is_bounded_and_counted() {
         let line = format!("privyseal_http_answers_total{{route=\"rotate\",code=\"{code}\"}} {count}\n");
         assert!(text.contains(&line), "{text}");
     }
+}
+
+/// Header lines of a value, without its MAC.
+fn stanzas(object: &Value, item: &str) -> Vec<String> {
+    let text = object["spec"]["encryptedData"][item].as_str().unwrap();
+    let value = SealedValue::from_base64(text).unwrap();
+    let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    text.lines().take_while(|line| !line.starts_with("---")).map(str::to_owned).collect()
+}
+
+fn payload(object: &Value, item: &str) -> Vec<u8> {
+    let text = object["spec"]["encryptedData"][item].as_str().unwrap();
+    let value = SealedValue::from_base64(text).unwrap();
+    let bytes = value.as_bytes();
+    let mac = bytes.windows(5).position(|window| window == b"\n--- ").unwrap() + 1;
+    bytes[mac + bytes[mac..].iter().position(|&byte| byte == b'\n').unwrap()..].to_vec()
+}
+
+#[tokio::test]
+async fn rotate_gives_a_value_to_our_newest_key_and_leaves_everybody_elses_stanza() {
+    let held = held(&[("new", 1), ("old", 2)], &[]);
+    let theirs = self::held(&[("theirs", 1)], &[]);
+    let (place, at_theirs) = (Place::of(held.clone()), Place::of(theirs.clone()));
+    let ids = [0, 1].map(|index| key(&held, index).fingerprint().key_id().to_string());
+    for kind in [Kind::Hybrid, Kind::X25519] {
+        for scope in Scope::ALL {
+            let object = sealed_for(&[(&theirs, 0), (&held, 1)], kind, scope);
+            let (status, _, told) = place.post("/v1/verify", &object).await;
+            assert_eq!(status, StatusCode::OK);
+            assert_eq!(told, json!({"openedWith": {"password": ids[1], "other": ids[1]}}).to_string() + "\n");
+
+            let (status, _, body) = place.post("/v1/rotate", &object).await;
+            assert_eq!(status, StatusCode::OK);
+            let rotated: Value = serde_json::from_str(&body).unwrap();
+            let (_, _, told) = place.post("/v1/verify", &rotated).await;
+            assert_eq!(told, json!({"openedWith": {"password": ids[0], "other": ids[0]}}).to_string() + "\n");
+            assert_eq!(
+                at_theirs.post("/v1/verify", &rotated).await.0,
+                StatusCode::OK,
+                "they go on opening it"
+            );
+            assert_eq!(Place::of(only(&held, 1)).post("/v1/verify", &rotated).await.0, StatusCode::CONFLICT);
+            for item in ["password", "other"] {
+                let (before, after) = (stanzas(&object, item), stanzas(&rotated, item));
+                let theirs_end =
+                    before.iter().rposition(|line| line.starts_with("-> privyseal.dev/key")).unwrap();
+                assert_eq!(before[..theirs_end], after[..theirs_end], "their stanza is the same");
+                assert_ne!(before[theirs_end..], after[theirs_end..]);
+                let hint = recipient(&held, 0, kind).fingerprint().key_id();
+                assert_eq!(after[theirs_end], format!("-> privyseal.dev/key {hint}"));
+                assert_eq!(payload(&object, item), payload(&rotated, item), "same file key, same payload");
+            }
+            let mut rest = rotated.clone();
+            rest["spec"]["encryptedData"] = object["spec"]["encryptedData"].clone();
+            assert_eq!(rest, object, "{kind} {scope}");
+
+            // What is right already stays, byte for byte.
+            let (_, _, again) = place.post("/v1/rotate", &rotated).await;
+            assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), rotated);
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_formats_in_one_object_keep_their_format() {
+    let held = held(&[("new", 1), ("old", 2)], &[]);
+    let place = Place::of(held.clone());
+    let mut object = sealed(key(&held, 1), Scope::Strict);
+    let aged = sealed_for(&[(&held, 1)], Kind::X25519, Scope::Strict);
+    object["spec"]["encryptedData"]["other"] = aged["spec"]["encryptedData"]["other"].clone();
+    let (status, _, body) = place.post("/v1/rotate", &object).await;
+    assert_eq!(status, StatusCode::OK);
+    let rotated: Value = serde_json::from_str(&body).unwrap();
+    let format = |item: &str| {
+        SealedValue::from_base64(rotated["spec"]["encryptedData"][item].as_str().unwrap()).unwrap().format()
+    };
+    assert_eq!((format("password"), format("other")), (Format::Classic, Format::Age));
+    let hints = rotated["metadata"]["annotations"][names::SEALED_WITH].as_str().unwrap();
+    assert!(hints.contains("password") && !hints.contains("other"), "{hints}");
+    let new = key(&held, 0).fingerprint().key_id().to_string();
+    let (_, _, told) = place.post("/v1/verify", &rotated).await;
+    assert_eq!(told, json!({"openedWith": {"password": new, "other": new}}).to_string() + "\n");
+}
+
+#[tokio::test]
+async fn a_claim_that_the_newest_key_can_open_it_already_holds_nothing_back() {
+    let held = held(&[("new", 1), ("old", 2)], &[]);
+    let place = Place::of(held.clone());
+    let object = sealed_for(&[(&held, 1)], Kind::X25519, Scope::Strict);
+    let [new, old] = [0, 1].map(|index| recipient(&held, index, Kind::X25519).fingerprint().key_id());
+    // Whoever seals a value can write into its header what they like; here its MAC fits a file key that is not ours.
+    let forged = {
+        let text = object["spec"]["encryptedData"]["password"].as_str().unwrap();
+        let bytes = SealedValue::from_base64(text).unwrap().as_bytes().to_vec();
+        let at = bytes.windows(16).position(|window| window == old.to_string().as_bytes()).unwrap();
+        let mut bytes = bytes;
+        bytes[at..at + 16].copy_from_slice(new.to_string().as_bytes());
+        bytes
+    };
+    let mut changed = object.clone();
+    changed["spec"]["encryptedData"]["password"] = json!(base64(forged));
+    assert_eq!(place.post("/v1/rotate", &changed).await.0, StatusCode::CONFLICT, "hints are under the MAC");
+    // A sealer's own lie: a value to the old key that has no hint, which says nothing, and is rotated all the same.
+    let to = Recipients::new([recipient(&held, 1, Kind::X25519)]).unwrap().without_hints();
+    let object = sealed_to(SealTo::Age(&to), Scope::Strict);
+    let (status, _, body) = place.post("/v1/rotate", &object).await;
+    assert_eq!(status, StatusCode::OK);
+    let rotated: Value = serde_json::from_str(&body).unwrap();
+    assert!(
+        !stanzas(&rotated, "password").iter().any(|line| line.contains("privyseal.dev/key")),
+        "it stays so"
+    );
+    assert_eq!(Place::of(only(&held, 0)).post("/v1/verify", &rotated).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_newest_key_without_such_a_recipient_rotates_nothing() {
+    let whole = held(&[("old", 2)], &[]);
+    let bare = Held::for_tests(Timestamp::now(), &[("new", 1)], &[]).without_identities();
+    let both = Held::for_tests_of([whole.clone(), bare]);
+    let place = Place::of(both.clone());
+    let object = sealed_for(&[(&whole, 0)], Kind::Hybrid, Scope::Strict);
+    let (status, headers, body) = place.post("/v1/rotate", &object).await;
+    assert_eq!((status, &*body), (StatusCode::SERVICE_UNAVAILABLE, ""));
+    assert_eq!(headers[header::RETRY_AFTER], RETRY_AFTER);
+    assert_eq!(place.post("/v1/verify", &object).await.0, StatusCode::OK);
+    assert_eq!(place.post("/v1/rotate", &sealed(key(&whole, 0), Scope::Strict)).await.0, StatusCode::OK);
+    // Nor are there recipients to fetch, and the certificate is PEM alone.
+    let (status, _, why) = place.ask(Method::GET, "/v1/recipients", String::new()).await;
+    assert_eq!(
+        (status, &*why),
+        (StatusCode::SERVICE_UNAVAILABLE, "the key that seals has no age recipients yet\n")
+    );
+    let (status, _, why) = Place::of(held(&[], &[])).ask(Method::GET, "/v1/recipients", String::new()).await;
+    assert_eq!((status, &*why), (StatusCode::SERVICE_UNAVAILABLE, "there is no key that seals\n"));
+}
+
+#[tokio::test]
+async fn recipients_are_served_one_per_line_and_the_certificate_stays_pem() {
+    let held = held(&[("new", 1), ("old", 2)], &["old"]);
+    let place = Place::of(held.clone());
+    let (status, headers, text) = place.ask(Method::GET, "/v1/recipients", String::new()).await;
+    assert_eq!(
+        (status, &headers[header::CONTENT_TYPE]),
+        (StatusCode::OK, &"text/plain; charset=utf-8".parse().unwrap())
+    );
+    let expected = [Kind::Hybrid, Kind::X25519].map(|kind| format!("{}\n", recipient(&held, 0, kind)));
+    assert_eq!(text, expected.concat());
+    let (_, _, pem) = place.ask(Method::GET, "/v1/cert.pem", String::new()).await;
+    assert!(
+        pem.starts_with("-----BEGIN CERTIFICATE-----\n") && pem.ends_with("-----END CERTIFICATE-----\n"),
+        "{pem}"
+    );
+    assert_eq!(place.post("/v1/recipients", "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(place.metrics.text().contains("route=\"recipients\",code=\"200\"} 1\n"));
+}
+
+#[tokio::test]
+async fn what_age_values_cost_is_bounded_and_counted() {
+    let held = held(&[("a", 2), ("b", 1)], &[]);
+    let place = Place::of(held.clone());
+    // 32 stanzas each of a kind that both keys could have: 32 attempts a key for each value.
+    let strangers = (0..32).map(|_| Identity::generate_x25519().recipient());
+    let mut object = sealed_to(SealTo::Age(&Recipients::new(strangers).unwrap()), Scope::Strict);
+    let value = object["spec"]["encryptedData"]["password"].clone();
+    object["spec"]["encryptedData"] = (0..100).map(|n| (format!("k{n}"), value.clone())).collect();
+    assert_eq!(place.post("/v1/rotate", &object).await.0, StatusCode::CONFLICT);
+    assert_eq!(place.metrics.private_operations.get(), ATTEMPTS as u64);
+    let good = sealed_for(&[(&held, 1)], Kind::Hybrid, Scope::Strict);
+    assert_eq!(place.post("/v1/verify", &good).await.0, StatusCode::OK);
+    assert_eq!(place.metrics.private_operations.get(), ATTEMPTS as u64 + 2, "the hint saves the others");
 }

@@ -29,8 +29,10 @@ pub struct Contents {
 /// One key of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// Of the public half.
+    /// The one that names the key.
     pub fingerprint: Fingerprint,
+    /// Of the recipients of its age identities, in their order.
+    pub recipients: Vec<Fingerprint>,
     /// The name of its Secret.
     pub secret: String,
     /// What its label said.
@@ -88,6 +90,8 @@ struct ContentsText {
 #[serde(deny_unknown_fields)]
 struct RecordText {
     fingerprint: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recipients: Vec<String>,
     secret: String,
     state: KeyState,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -106,6 +110,7 @@ impl Contents {
                 .iter()
                 .map(|key| RecordText {
                     fingerprint: key.fingerprint.to_string(),
+                    recipients: key.recipients.iter().map(Fingerprint::to_string).collect(),
                     secret: key.secret.clone(),
                     state: key.state,
                     compromised: key.compromised,
@@ -121,8 +126,13 @@ impl Contents {
         let text: ContentsText = serde_json::from_str(text).map_err(|_| BackupError::Malformed)?;
         let fingerprint = |text: &str| text.parse::<Fingerprint>().map_err(|_| BackupError::Malformed);
         let record = |key: RecordText| {
-            let fingerprint = fingerprint(&key.fingerprint)?;
-            Ok(KeyRecord { fingerprint, secret: key.secret, state: key.state, compromised: key.compromised })
+            Ok(KeyRecord {
+                fingerprint: fingerprint(&key.fingerprint)?,
+                recipients: key.recipients.iter().map(|text| fingerprint(text)).collect::<Result<_, _>>()?,
+                secret: key.secret,
+                state: key.state,
+                compromised: key.compromised,
+            })
         };
         Ok(Self {
             time: text.time.parse().map_err(|_| BackupError::Malformed)?,

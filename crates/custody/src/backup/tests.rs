@@ -3,6 +3,7 @@ use crate::publisher_secret::publisher_secret;
 use crate::{MADE_BY, MakerMark};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use privyseal_envelope::age::Recipients;
 use privyseal_envelope::rsa::KeySize;
 use privyseal_keys::KeyPair;
 use std::collections::BTreeMap;
@@ -53,13 +54,13 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
         key_secret("new", 24, "active", &marks),
     ];
     let backup = Backup::new(publisher_secret(&publisher, "privyseal"), keys).ok().unwrap();
-    let identity = Identity::generate_x25519();
+    let identity = Identity::generate_hybrid().unwrap();
     let text = backup.seal("prod-eu", "privyseal", &to(&identity), now()).unwrap();
     Fixture { publisher, identity, backup, text }
 });
 
-fn to(identity: &Identity) -> Recipients {
-    Recipients::new([identity.recipient()]).unwrap()
+fn to(identity: &Identity) -> BackupRecipients {
+    BackupRecipients::new(Recipients::new([identity.recipient()]).unwrap(), false)
 }
 
 /// The file with one of its fields changed.
@@ -105,7 +106,7 @@ fn everything_that_counts_comes_back_and_nothing_else() {
         contents.keys.iter().map(|key| (key.secret.as_str(), key.state, key.compromised)).collect();
     assert_eq!(told, [("new", KeyState::Active, false), ("old", KeyState::Retired, true)], "newest first");
 
-    let stranger = Identity::generate_x25519();
+    let stranger = Identity::generate_hybrid().unwrap();
     let opened = archive
         .open(&[stranger, envelope::identities(&identity.to_text()).ok().unwrap().remove(0)])
         .ok()
@@ -251,7 +252,7 @@ fn what_is_in_it_must_be_what_it_says() {
         String::new(),
     ];
     for plaintext in cases {
-        let ciphertext = envelope::encrypt(plaintext.as_bytes(), &to(identity)).unwrap();
+        let ciphertext = envelope::encrypt(plaintext.as_bytes(), to(identity).all()).unwrap();
         let contents =
             Contents { digest: Fingerprint::of(&ciphertext), ..Contents::parse(&contents).unwrap() };
         let file = signed_by(publisher, &contents.to_text(), &armor(&ciphertext).unwrap());
@@ -263,7 +264,7 @@ fn what_is_in_it_must_be_what_it_says() {
 #[test]
 fn who_has_no_identity_opens_nothing() {
     let archive = Archive::verify(FIXTURE.text.as_bytes()).unwrap();
-    for identities in [vec![], vec![Identity::generate_x25519(), Identity::generate_x25519()]] {
+    for identities in [vec![], vec![Identity::generate_x25519(), Identity::generate_hybrid().unwrap()]] {
         let error = archive.open(&identities).err().unwrap();
         assert!(matches!(error, BackupError::NoIdentity { .. }));
         assert!(error.to_string().contains(&FIXTURE.identity.recipient().to_string()));
@@ -285,4 +286,29 @@ fn a_secret_that_is_no_key_is_named() {
     assert_eq!(error.to_string(), "the Secret bad is not what it should be: it has no item tls.key");
     assert!(Backup::new(bad, vec![]).is_err());
     assert!(Backup::new(publisher, vec![]).is_ok());
+}
+
+#[test]
+fn classical_recipients_get_post_quantum_keys_only_if_they_are_allowed_to() {
+    let Fixture { publisher, backup, .. } = &*FIXTURE;
+    let classical = Identity::generate_x25519();
+    let recipients =
+        |allowed| BackupRecipients::new(Recipients::new([classical.recipient()]).unwrap(), allowed);
+    assert!(backup.holds_post_quantum());
+    let refused = backup.seal("", "privyseal", &recipients(false), now());
+    assert!(matches!(refused, Err(BackupError::Classical(_))));
+    let text = backup.seal("", "privyseal", &recipients(true), now()).unwrap();
+    assert!(Archive::verify(text.as_bytes()).unwrap().open(std::slice::from_ref(&classical)).is_ok());
+
+    // Keys that a quantum computer breaks anyway, as the peer's, may go to anybody.
+    let mut secret = key_secret("bare", 1, "active", &[]);
+    for (item, start) in [("tls.crt", "age1"), ("tls.key", "AGE-SECRET-KEY-")] {
+        let text = String::from_utf8(secret.data[item].expose().to_vec()).unwrap();
+        let text = privyseal_envelope::Plaintext::from(text[..text.find(start).unwrap()].as_bytes());
+        secret.data.insert(privyseal_envelope::Item::parse(item).unwrap(), text);
+    }
+    let bare = Backup::new(publisher_secret(publisher, "privyseal"), vec![secret]).ok().unwrap();
+    assert!(!bare.holds_post_quantum());
+    let text = bare.seal("", "privyseal", &recipients(false), now()).unwrap();
+    assert!(Archive::verify(text.as_bytes()).unwrap().contents().keys[0].recipients.is_empty());
 }

@@ -4,7 +4,8 @@ use crate::custody::{Failure, FailureKind, Half, Public};
 use crate::key_secret::{self, Look, NotAKey};
 use crate::{MakerMark, Unreadable};
 use privyseal_envelope::Fingerprint;
-use privyseal_keys::{Certificate, KeyringEntry};
+use privyseal_envelope::age::Recipient;
+use privyseal_keys::{Certificate, KeyringEntry, PublicHalf};
 use privyseal_manifest::Secret;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ pub struct Loaded {
     pub entries: Vec<KeyringEntry>,
     /// The marks of their maker that are there: claims, to be checked against a publisher key and a certificate.
     pub maker_marks: Vec<MakerMark>,
-    /// Keys that are marked as compromised, retired ones too.
+    /// Keys that are marked as compromised, retired ones too: everything in them that can be sealed to.
     pub compromised: BTreeSet<Fingerprint>,
     /// Usable keys whose successor is asked for.
     pub rotation_asked: BTreeSet<Fingerprint>,
@@ -38,6 +39,10 @@ pub struct Waiting {
     pub secret: String,
     /// Its certificate: a claim, as long as nobody has seen the private half.
     pub certificate: Certificate,
+    /// The recipients beside it: a claim too.
+    pub recipients: Vec<Recipient>,
+    /// Whether it is marked as compromised.
+    pub is_compromised: bool,
     /// Why.
     pub failure: Failure,
 }
@@ -113,15 +118,16 @@ impl Loaded {
                 }
                 // One that is retired is missed by nobody.
                 if let (true, Public::Sealing(public)) = (wanted.is_active, subject.public) {
-                    let certificate = public.certificate;
-                    self.waiting.push(Waiting { secret: subject.secret, certificate, failure });
+                    let PublicHalf { certificate, recipients } = public;
+                    let (secret, is_compromised) = (subject.secret, wanted.is_compromised);
+                    self.waiting.push(Waiting { secret, certificate, recipients, is_compromised, failure });
                 }
                 return;
             }
         };
         let fingerprint = entry.fingerprint();
         if wanted.is_compromised {
-            self.compromised.insert(fingerprint);
+            self.compromised.extend(entry.fingerprints());
         }
         if wanted.is_active {
             if wanted.is_rotation_asked {

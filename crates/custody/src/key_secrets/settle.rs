@@ -1,11 +1,10 @@
 //! Private halves that are not where they should be, and how they get there.
 
-use super::loaded::NotOpened;
-use super::{CustodyError, FIELD_MANAGER, KeySecrets, place};
+use super::{CustodyError, KeySecrets, not_opened};
 use crate::custody::{Half, Kind};
 use crate::key_secret::{self, Look};
 use jiff::Timestamp;
-use privyseal_manifest::{Secret, names};
+use privyseal_manifest::Secret;
 
 /// A key whose private half is not where it should be.
 pub struct Unsettled {
@@ -51,30 +50,13 @@ impl KeySecrets {
     pub async fn settle(&self, key: Unsettled, now: Timestamp) -> Result<(), CustodyError> {
         let Unsettled { mut secret, look } = key;
         let name = look.subject.secret.clone();
-        let entry = self.opened(&look).await.map_err(|error| match error {
-            NotOpened::Unusable(reason) => CustodyError::NotAKey { secret: name.clone(), reason },
-            NotOpened::Waiting(failure) => CustodyError::Vault { secret: name.clone(), failure },
-        })?;
+        let entry = self.opened(&look).await.map_err(|error| not_opened(&name, error))?;
         let private = entry.private_text()?;
         let kept = self.custodies.keeping.keep(&look.subject, private.as_bytes()).await;
         let half = kept.map_err(|failure| CustodyError::Vault { secret: name, failure })?;
-        let place = match &half {
-            Half::Kept(reference) => Some(place(&look.subject, reference)),
-            Half::Clear(_) => None,
-        };
-        key_secret::put_half(&mut secret.data, key_secret::PRIVATE_KEY_ITEM, half);
-        let annotations = secret.metadata.annotations.get_or_insert_default();
-        // They repeat the values.
-        annotations.remove(names::KUBECTL_LAST_APPLIED);
-        annotations.remove(names::KUBECFG_LAST_APPLIED);
         if matches!(look.half, Half::Clear(_)) {
             key_secret::note_was_in_clear(&mut secret.metadata, now);
         }
-        secret.metadata.managed_fields = None;
-        self.secrets.replace(&secret, FIELD_MANAGER).await?;
-        if let Some(place) = place {
-            self.keys.lock().await.hold(place, entry);
-        }
-        Ok(())
+        self.rewrite(secret, &look.subject, half, entry).await
     }
 }

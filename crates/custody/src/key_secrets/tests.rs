@@ -2,7 +2,7 @@ use super::*;
 use crate::Unreadable;
 use std::collections::BTreeMap;
 
-static_assertions::assert_not_impl_any!(PendingKey: std::fmt::Debug, std::fmt::Display);
+static_assertions::assert_not_impl_any!(StoredKey: std::fmt::Debug, std::fmt::Display);
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -34,11 +34,14 @@ fn load(secrets: Vec<Result<Secret, Unreadable>>) -> Loaded {
 fn a_compromised_key_opens_while_it_is_active_and_is_known_when_it_is_retired() {
     let [good, leaked] = [("good", false), ("leaked", true)].map(|(name, c)| secret(name, "active", c));
     let [old, gone] = [("old", false), ("gone", true)].map(|(name, c)| secret(name, "retired", c));
-    let (compromised, all) = ([leaked.1, gone.1], [good, leaked, old, gone]);
+    let goes_by = |secret: &Secret| key_secret::from_secret(secret).unwrap().fingerprints().to_vec();
+    let compromised: BTreeSet<_> = [&leaked.0, &gone.0].into_iter().flat_map(goes_by).collect();
+    assert_eq!(compromised.len(), 6, "a certificate and two recipients each");
+    let all = [good, leaked, old, gone];
     let loaded = load(all.into_iter().map(|(secret, _)| Ok(secret)).collect());
     let held: Vec<_> = loaded.entries.iter().map(KeyringEntry::source).collect();
     assert_eq!(held, ["good", "leaked"]);
-    assert_eq!(loaded.compromised, BTreeSet::from(compromised));
+    assert_eq!(loaded.compromised, compromised);
     assert_eq!(loaded.left_out, []);
 }
 
@@ -47,7 +50,7 @@ fn a_pending_key_neither_opens_nor_seals_and_is_backed_up_as_it_will_be() {
     let (pending, fingerprint) = secret("new", names::KEY_PENDING, false);
     let loaded = load(vec![Ok(pending.clone())]);
     assert!(loaded.entries.is_empty() && loaded.left_out.is_empty());
-    let key = PendingKey::of(pending).ok().unwrap();
+    let key = StoredKey::of(pending).ok().unwrap();
     let publisher = PublisherKey::generate().ok().unwrap();
     assert!(!key.is_made_by(&publisher.public_key()), "it has no mark");
     let backup = key.to_backup(&publisher, "privyseal", Timestamp::UNIX_EPOCH).ok().unwrap();
@@ -82,10 +85,20 @@ fn nobody_revokes_a_key_that_they_do_not_hold() {
         kind: names::SEALED_SECRET_KIND.into(),
         ..OwnerReference::default()
     }]);
-    let loaded = load(vec![Ok(no_key), Ok(planted)]);
+    // A whole key of somebody's own that shows our recipients as its own.
+    let (ours, _) = secret("ours", "active", false);
+    let (mut theirs, _) = secret("theirs", "retired", true);
+    let text = |secret: &Secret| String::from_utf8(secret.data["tls.crt"].expose().to_vec()).unwrap();
+    let (their_text, our_text) = (text(&theirs), text(&ours));
+    let mixed = their_text[..their_text.find("age1pq1").unwrap()].to_owned()
+        + &our_text[our_text.find("age1pq1").unwrap()..];
+    theirs
+        .data
+        .insert(privyseal_envelope::Item::parse("tls.crt").unwrap(), Plaintext::from(mixed.as_bytes()));
+    let loaded = load(vec![Ok(no_key), Ok(planted), Ok(theirs)]);
     assert_eq!(loaded.compromised, BTreeSet::new());
     assert_eq!(
         loaded.left_out.iter().map(|left| left.name.as_str()).collect::<Vec<_>>(),
-        ["no-key", "planted"]
+        ["no-key", "planted", "theirs"]
     );
 }

@@ -41,7 +41,7 @@ impl InSecrets {
     /// A key in a version, or nothing if there is none in it.
     async fn look_into(&self, name: &ObjectName, version: &SecretVersion) -> Result<Option<Found>, Failure> {
         let got = self.vault.get_secret(name, &version.id).await?;
-        if private_half(&got.value).is_none() {
+        if first_private_key(&got.value).is_none() {
             return Ok(None);
         }
         Ok(Some(Found {
@@ -171,7 +171,7 @@ pub(super) async fn fetch(
     let name = name_of(vault, &subject.public);
     let id = VersionId::stored(&reference.secret, vault.vault(), Collection::Secrets, name)?;
     let got = vault.get_secret(name, &id).await?;
-    private_half(&got.value).map(Plaintext::from).ok_or_else(|| {
+    private_half(&got.value).ok_or_else(|| {
         Failure::new(FailureKind::Damaged, format!("vault secret {id} holds no private key in PEM"))
     })
 }
@@ -183,8 +183,25 @@ fn name_of<'a>(vault: &'a KeyVault, public: &Public) -> &'a ObjectName {
     }
 }
 
-/// The first private key of a PEM text: what [`custody::Custody::keep`] was given, without the certificate.
-fn private_half(pem: &[u8]) -> Option<&[u8]> {
+/// The first private key of a PEM text and the age identities beside it: what [`custody::Custody::keep`] was given, without
+/// the public half.
+fn private_half(text: &[u8]) -> Option<Plaintext> {
+    let block = first_private_key(text)?;
+    let identities = || lines_outside_blocks(text).filter(|line| line.starts_with(b"AGE-SECRET-KEY-"));
+    let line_feed: &[u8] = if block.ends_with(b"\n") || identities().next().is_none() { b"" } else { b"\n" };
+    let len = identities().map(|line| line.len() + 1).sum::<usize>() + block.len() + line_feed.len();
+    // The whole capacity at once: growing would leave a copy behind.
+    let mut half = Zeroizing::new(Vec::with_capacity(len));
+    half.extend_from_slice(block);
+    half.extend_from_slice(line_feed);
+    for line in identities() {
+        half.extend_from_slice(line);
+        half.push(b'\n');
+    }
+    Some(half.into())
+}
+
+fn first_private_key(pem: &[u8]) -> Option<&[u8]> {
     let find = |text: &[u8], wanted: &[u8]| text.windows(wanted.len()).position(|window| window == wanted);
     ["RSA PRIVATE KEY", "PRIVATE KEY"]
         .into_iter()
@@ -197,6 +214,17 @@ fn private_half(pem: &[u8]) -> Option<&[u8]> {
         })
         .min_by_key(|(start, _)| *start)
         .map(|(_, block)| block)
+}
+
+/// Trimmed. Base64 may look like anything.
+fn lines_outside_blocks(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut in_block = false;
+    text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(move |line| {
+        in_block |= line.starts_with(b"-----BEGIN ");
+        let is_outside = !in_block;
+        in_block &= !line.starts_with(b"-----END ");
+        is_outside
+    })
 }
 
 #[cfg(test)]
@@ -218,7 +246,23 @@ mod tests {
             ("-----BEGIN PRIVATE KEY-----\nBBBB\n".to_owned(), None),
             (String::new(), None),
         ] {
-            assert_eq!(private_half(text.as_bytes()), half.map(str::as_bytes), "{text}");
+            let found = private_half(text.as_bytes());
+            assert_eq!(found.as_ref().map(Plaintext::expose), half.map(str::as_bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn identities_stay_with_the_private_key_and_recipients_do_not() {
+        let rsa = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let certificate = "-----BEGIN CERTIFICATE-----\nAGE-SECRET-KEY-1NONE\n-----END CERTIFICATE-----\n";
+        let identities = "AGE-SECRET-KEY-PQ-1A\nAGE-SECRET-KEY-1B\n";
+        for text in [
+            format!("{certificate}age1pq1a\nage1b\n{rsa}{identities}"),
+            format!("{identities}{certificate}{rsa}"),
+            format!("{rsa}{}\r\n", identities.trim_end().replace('\n', "\r\n")),
+        ] {
+            let found = private_half(text.as_bytes()).unwrap();
+            assert_eq!(str::from_utf8(found.expose()).unwrap(), format!("{rsa}{identities}"), "{text}");
         }
     }
 }

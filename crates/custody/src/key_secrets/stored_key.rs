@@ -1,7 +1,7 @@
-//! Keys that are made and not used yet.
+//! A key together with its Secret: one that is made and not used yet, or one that is about to change.
 
 use super::loaded::NotOpened;
-use super::{CustodyError, FIELD_MANAGER, KeySecrets, in_clear};
+use super::{CustodyError, FIELD_MANAGER, KeySecrets, in_clear, not_opened};
 use crate::MakerMark;
 use crate::backup::{Backup, BackupError};
 use crate::custody::Half;
@@ -12,16 +12,20 @@ use privyseal_envelope::Fingerprint;
 use privyseal_keys::{Certificate, KeyringEntry, PublisherKey, PublisherPublicKey};
 use privyseal_manifest::{Secret, names};
 
-/// A key that is made and not used yet. No `Debug`, `Display` or `Serialize`.
-pub struct PendingKey {
+/// A key and the Secret that it is in, or will be. No `Debug`, `Display` or `Serialize`.
+pub struct StoredKey {
     secret: Secret,
     entry: KeyringEntry,
 }
 
-impl PendingKey {
+impl StoredKey {
     /// A Secret and the key that is known to be its.
     pub(super) fn new(secret: Secret, entry: KeyringEntry) -> Self {
         Self { secret, entry }
+    }
+
+    pub(super) fn into_parts(self) -> (Secret, KeyringEntry) {
+        (self.secret, self.entry)
     }
 
     /// The key in a Secret that holds its private half, whatever its label says.
@@ -29,9 +33,14 @@ impl PendingKey {
         Ok(Self { entry: key_secret::from_secret(&secret)?, secret })
     }
 
-    /// The fingerprint of its public half.
+    /// The fingerprint that names it.
     pub fn fingerprint(&self) -> Fingerprint {
         self.entry.fingerprint()
+    }
+
+    /// The fingerprints of everything in it that can be sealed to, its name first.
+    pub fn fingerprints(&self) -> &[Fingerprint] {
+        self.entry.fingerprints()
     }
 
     /// The name of its Secret.
@@ -82,13 +91,13 @@ impl PendingKey {
 impl KeySecrets {
     /// Keys that are not used yet, whoever made them. What is no key is left out; one that its vault does not give is an
     /// error, since another one must not be made in its place.
-    pub async fn pending(&self) -> Result<Vec<PendingKey>, CustodyError> {
+    pub async fn pending(&self) -> Result<Vec<StoredKey>, CustodyError> {
         let selector = format!("{}={}", names::SEALED_SECRETS_KEY, names::KEY_PENDING);
         let mut pending = Vec::new();
         for secret in self.secrets.list(&selector).await?.into_iter().flatten() {
             let Ok(look) = Look::at(&secret) else { continue };
             match self.opened(&look).await {
-                Ok(entry) => pending.push(PendingKey { secret, entry }),
+                Ok(entry) => pending.push(StoredKey { secret, entry }),
                 Err(NotOpened::Unusable(_)) => {}
                 Err(NotOpened::Waiting(failure)) => {
                     return Err(CustodyError::Vault { secret: look.subject.secret, failure });
@@ -98,8 +107,17 @@ impl KeySecrets {
         Ok(pending)
     }
 
+    /// The key in a Secret, if that holds one.
+    pub async fn stored(&self, secret: &str) -> Result<Option<StoredKey>, CustodyError> {
+        let Some(secret) = self.secrets.get(secret).await? else { return Ok(None) };
+        let Ok(look) = Look::at(&secret) else { return Ok(None) };
+        let name = &look.subject.secret;
+        let entry = self.opened(&look).await.map_err(|error| not_opened(name, error))?;
+        Ok(Some(StoredKey { secret, entry }))
+    }
+
     /// Puts a key into use, if its Secret is still the one that was read.
-    pub async fn activate(&self, key: &PendingKey) -> Result<(), CustodyError> {
+    pub async fn activate(&self, key: &StoredKey) -> Result<(), CustodyError> {
         self.secrets.replace(&key.activated(), FIELD_MANAGER).await?;
         Ok(())
     }
