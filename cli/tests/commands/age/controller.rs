@@ -303,3 +303,34 @@ fn attack_a_controller_that_gives_back_something_else() {
     repository.run("reseal one --kubeconfig config").succeeds();
     assert_eq!(repository.named("one/x.yaml"), ids([&key().hybrid, &foreign]));
 }
+
+#[test]
+fn keys_are_fetched_with_their_recipients_and_init_goes_by_them() {
+    let repository = repository(honest());
+    let fetch = |more: &str| repository.run(&format!("keys fetch --for a --kubeconfig config {more}"));
+    let done = fetch("").succeeds();
+    assert_eq!(done.stdout, key().public_half);
+    has(
+        &done.stderr,
+        &[&format!("hybrid recipient {}", key().hybrid.fingerprint()), "x25519 recipient SHA256:"],
+    );
+    assert_eq!(fetch("--recipients").succeeds().stdout, format!("{}\n", key().hybrid));
+    let done = repository.run("keys fetch --cert cert.pem --recipients");
+    has(&done.fails(2), &["cert.pem: it names no age recipients"]);
+    let done = repository.run("keys fetch --for glass");
+    has(&done.fails(2), &["glass (--for): a recipient of the configuration"]);
+
+    fetch("--published --out-file fetched.keys").succeeds();
+    repository.config(|text| with_contexts(text).replace("a.keys", "fetched.keys"));
+    repository.seal("x.yaml", "--for a --format age");
+    assert_eq!(repository.named("x.yaml"), ids([&key().hybrid]));
+
+    std::fs::remove_file(repository.scene.path(".privyseal.yaml")).unwrap();
+    let publisher = repository.a.public_key().fingerprint();
+    let init = format!("init --context a --kubeconfig config --yes-trust {publisher}");
+    repository.run(&init).succeeds();
+    repository.scene.file("secret.yaml", crate::harness::secret(Some("ns"), Some("db")));
+    let done = repository.run("seal secret.yaml --format age --out-file y.yaml").succeeds();
+    has(&done.stderr, &[&format!("sealing to hybrid recipient {}", key().hybrid.fingerprint())]);
+    assert_eq!(repository.named("y.yaml"), ids([&key().hybrid]));
+}

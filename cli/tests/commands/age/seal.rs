@@ -239,3 +239,23 @@ fn what_becomes_large_is_told() {
     let told = (1..5).map(set).last().unwrap();
     has(&told, &["warning: db.yaml: the object is ", "(6 values of the age format for up to 30 recipients;"]);
 }
+
+/// As the page has it.
+#[test]
+fn the_example_of_the_documentation_does_what_it_says() {
+    let page = include_str!("../../../../docs/cli.md");
+    let block = page.split("```sh\n").find(|block| block.contains("break-glass.pub")).unwrap();
+    let block = block.split("```").next().unwrap().replace("privyseal ", "$PRIVYSEAL ");
+    let repository = Repository::new();
+    let scene = &repository.scene;
+    scene.file("cert.pem", &key().public_half);
+    scene.file("key.yaml", &key().secret);
+    scene.file("secret.yaml", secret(Some("ns"), Some("db")));
+    let (before, after) = block.split_once("$PRIVYSEAL reseal").unwrap();
+    scene.shell(&format!("set -e\n{before}")).succeeds();
+    assert_eq!(repository.named("several.yaml").len(), 2);
+    has(&scene.read("opened-by-glass.yaml"), &["password: aHVudGVyMi1jYW5hcnktcGxhaW50ZXh0"]);
+    scene.shell(&format!("$PRIVYSEAL reseal{after}")).succeeds();
+    assert_eq!(repository.named("several.yaml"), ids([&key().hybrid]));
+    assert!(!repository.opens("several.yaml", "break-glass.txt") && repository.opens("several.yaml", "a.key"));
+}
