@@ -263,6 +263,25 @@ fn attack_a_controller_that_gives_back_something_else() {
                 after
             })
         }),
+        ("takes another's place", {
+            Arc::new(|sealed, held| {
+                let newest: &'static Recipient = &key().hybrid;
+                held.changed(&held.honest(sealed), |value| {
+                    let replace = vec![(value.recipients[1], newest)];
+                    Change::Rewrap(Rewrap { replace, ..Rewrap::default() })
+                })
+            })
+        }),
+        ("says of another's place that it is somebody else's", {
+            let (recipient, other) = (mallory.clone(), foreign.clone());
+            Arc::new(move |sealed, held| {
+                let mut after = held.honest(sealed);
+                for text in after.spec.encrypted_data.values_mut() {
+                    *text = renamed(text, &other, &recipient);
+                }
+                after
+            })
+        }),
         ("gives back an older key", Arc::new(|sealed, _| sealed.clone())),
         ("seals something else", {
             let glass = foreign.clone();

@@ -257,5 +257,7 @@ fn the_example_of_the_documentation_does_what_it_says() {
     has(&scene.read("opened-by-glass.yaml"), &["password: aHVudGVyMi1jYW5hcnktcGxhaW50ZXh0"]);
     scene.shell(&format!("$PRIVYSEAL reseal{after}")).succeeds();
     assert_eq!(repository.named("several.yaml"), ids([&key().hybrid]));
-    assert!(!repository.opens("several.yaml", "break-glass.txt") && repository.opens("several.yaml", "a.key"));
+    assert!(
+        !repository.opens("several.yaml", "break-glass.txt") && repository.opens("several.yaml", "a.key")
+    );
 }
