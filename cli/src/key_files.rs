@@ -187,13 +187,17 @@ async fn all_of_secret(vault: &KeyVault) -> Result<Found, CommandError> {
     let mut found = Found::default();
     for version in versions.iter().filter(|version| version.enabled) {
         match patiently_asked(async || vault.get_secret(name, &version.id).await).await {
-            Ok(secret) => match entry_of(version.id.as_str(), &secret.value) {
-                Ok(entry) => found.entries.push(entry),
-                Err(error) => found.left_out.push(CommandError::failed(format!(
-                    "version {} of {about}: {error}",
-                    version.id.version()
-                ))),
-            },
+            Ok(secret) => {
+                for entry in entries_of(version.id.as_str(), &secret.value) {
+                    match entry {
+                        Ok(entry) => found.entries.push(entry),
+                        Err(error) => found.left_out.push(CommandError::failed(format!(
+                            "version {} of {about}: {error}",
+                            version.id.version()
+                        ))),
+                    }
+                }
+            }
             Err(failure) if failure.kind().is_of_the_vault() => return Err(vault_error("", &failure)),
             Err(failure) => found.left_out.push(vault_error("", &failure)),
         }
@@ -209,13 +213,11 @@ async fn all_of_secret(vault: &KeyVault) -> Result<Found, CommandError> {
 }
 
 /// A key and, if it is there, its certificate: by its date, newer keys are tried first.
-fn entry_of(source: &str, text: &[u8]) -> Result<KeyringEntry, PrivateHalfError> {
-    if let Ok(pair) = KeyPair::from_texts(text, text) {
-        return Ok(KeyringEntry::from_pair(source, pair));
+fn entries_of(source: &str, text: &[u8]) -> Vec<Result<KeyringEntry, PrivateHalfError>> {
+    match KeyPair::from_texts(text, text) {
+        Ok(pair) => vec![Ok(KeyringEntry::from_pair(source, pair))],
+        Err(_) => private_halves(source, text),
     }
-    let mut halves = private_halves(source, text);
-    let first_usable = halves.iter().position(Result::is_ok).unwrap_or(0);
-    halves.swap_remove(first_usable)
 }
 
 fn no_vault(KeptKey { secret, kind }: &KeptKey) -> CommandError {
@@ -320,5 +322,32 @@ fn not_a_key_file(name: &str, error: PrivateHalfError) -> CommandError {
             "--key takes PEM (RSA PRIVATE KEY or PRIVATE KEY, not encrypted), age identities, or key Secrets as YAML or JSON",
         ),
         _ => this,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+    use privyseal_envelope::rsa::KeySize;
+
+    #[test]
+    fn what_a_vault_secret_holds_is_a_key_with_its_identities() {
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let hour = SignedDuration::from_hours(1);
+        let pair = KeyPair::generate(KeySize::Rsa2048, "", now, hour).ok().unwrap();
+        let private = pair.private_text().unwrap();
+        let whole = format!("{}{}", pair.certificate().to_pem(), *private);
+        let read = |text: &str| -> Vec<_> {
+            let entries = entries_of("v", text.as_bytes()).into_iter();
+            entries
+                .map(|entry| entry.map(|entry| (entry.identities().len(), entry.certificate().is_some())))
+                .collect()
+        };
+        assert_eq!(read(&whole), [Ok((2, true))]);
+        assert_eq!(read(&private), [Ok((2, false))]);
+        // What is broken of it is told, and the rest opens what it can.
+        let broken = private.replace("AGE-SECRET-KEY-PQ-1", "AGE-SECRET-KEY-PQ-2");
+        let [Err(PrivateHalfError::Identity(_)), Ok((1, false))] = read(&broken)[..] else { panic!() };
     }
 }

@@ -88,20 +88,17 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
 
 /// PEM and nothing else, as the peer's tools take it.
 async fn certificate(State(served): State<Served>) -> Response {
-    let sealing = served.keys.borrow().sealing();
-    match sealing {
-        Some(sealing) => {
-            let pem = sealing.certificate.to_pem();
-            ([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response()
-        }
+    let pem = served.keys.borrow().sealing().map(privyseal_keys::Certificate::to_pem);
+    match pem {
+        Some(pem) => ([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response(),
         None => unavailable("there is no key that seals\n"),
     }
 }
 
 /// One per line, the post-quantum one first.
 async fn recipients(State(served): State<Served>) -> Response {
-    let sealing = served.keys.borrow().sealing();
-    match sealing.map(|sealing| sealing.recipients_text()) {
+    let sealing = served.keys.borrow().sealing_half();
+    match sealing.map(|half| half.recipients_text()) {
         Some(Some(text)) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
         Some(None) => unavailable("the key that seals has no age recipients yet\n"),
         None => unavailable("there is no key that seals\n"),

@@ -115,8 +115,13 @@ impl Held {
         self.key_ids.contains(&key)
     }
 
-    /// The public half that seals now: its certificate for values of the classic format, its recipients for those of age.
-    pub(crate) fn sealing(&self) -> Option<PublicHalf> {
+    /// The certificate that seals now.
+    pub(crate) fn sealing(&self) -> Option<&Certificate> {
+        self.sealing_at(Timestamp::now()).next().and_then(KeyringEntry::certificate)
+    }
+
+    /// The same with the recipients beside it, for values of the age format.
+    pub(crate) fn sealing_half(&self) -> Option<PublicHalf> {
         self.sealing_at(Timestamp::now()).next().and_then(KeyringEntry::public_half)
     }
 
@@ -290,7 +295,7 @@ impl KeyStore {
             differs
         });
         let held = self.held.borrow().clone();
-        let since = held.sealing().map_or(0, |key| key.certificate.not_before().as_second());
+        let since = held.sealing().map_or(0, |certificate| certificate.not_before().as_second());
         self.metrics.sealing_key_since.set(since);
         held
     }

@@ -342,10 +342,10 @@ mod tests {
         let after_leak = after(&publisher, &leaked, &published, now());
         assert_eq!(after_leak.revoked(), all);
         // Of a key that cannot be had any more only the name is known: our own list says what else it goes by.
-        let named_only = held.clone().with_revoked(&BTreeSet::from([halves[1].fingerprint()]));
+        let named_only = held.with_revoked(&BTreeSet::from([halves[1].fingerprint()]));
         assert_eq!(after(&publisher, &named_only, &published, now()).revoked(), all);
         // And a list that somebody else signed says nothing.
-        let theirs = Published::of(published.config_map.clone(), &self::publisher().public_key());
+        let theirs = Published::of(published.config_map, &self::publisher().public_key());
         assert_eq!(
             after(&publisher, &named_only, &theirs, now()).revoked(),
             BTreeSet::from([halves[1].fingerprint()])

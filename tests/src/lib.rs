@@ -20,6 +20,7 @@
 //! Each file of `tests/tests` is one family and one binary. Tests of a family share one control plane
 //! ([`ControlPlane::shared`]) and use a namespace each; what stops, kills or restarts it starts its own.
 
+pub mod age_keys;
 mod call_log;
 mod connect_proxy;
 pub mod control_plane;

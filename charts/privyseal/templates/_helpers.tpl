@@ -108,6 +108,9 @@ annotations:
 {{- range .Values.escrow.recipients }}
 {{- $args = append $args (printf "--escrow-recipient=%s" .) }}
 {{- end }}
+{{- if .Values.escrow.allowClassical }}
+{{- $args = append $args "--escrow-allow-classical" }}
+{{- end }}
 {{- range .Values.allowMetadata }}
 {{- $args = append $args (printf "--allow-metadata=%s" .) }}
 {{- end }}

@@ -97,11 +97,7 @@ impl ClusterKey {
 
     /// What counts of it when values are asked for the keys that they need.
     pub(crate) fn for_report(&self) -> privyseal_repo::report::Key {
-        privyseal_repo::report::Key {
-            id: self.key_id(),
-            recipients: self.recipient_ids().collect(),
-            opens: !matches!(self.state, KeyState::Pending | KeyState::Retired),
-        }
+        privyseal_repo::report::Key { id: self.key_id(), recipients: self.recipient_ids().collect() }
     }
 
     /// By any of the names that people find: the list shows one, and values and lists of keys the others.

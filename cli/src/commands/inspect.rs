@@ -285,7 +285,7 @@ impl ItemReport {
 
     fn to_text(&self) -> String {
         if let Some(problem) = &self.problem {
-            return problem.clone();
+            return Shown(problem).to_string();
         }
         let mut text = self.format.unwrap_or("unknown format").to_owned();
         if let Some(bits) = self.rsa_bits {
@@ -431,14 +431,15 @@ impl ObjectReport {
             document: self.document,
             item: self.list_item,
         };
-        let name = self.name.as_deref().unwrap_or("(no name)");
+        let name = Shown(self.name.as_deref().unwrap_or("(no name)"));
         let namespace =
-            self.namespace.as_deref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+            self.namespace.as_deref().map(|namespace| format!("{}/", Shown(namespace))).unwrap_or_default();
         let _ = writeln!(out, "SealedSecret {namespace}{name} ({place})");
         if let Some(bound_to) = &self.bound_to {
             let _ = writeln!(out, "  bound to: {}", bound_to.to_text());
         }
-        let _ = match (&self.problem, &self.bound_to) {
+        let problem = self.problem.as_deref().map(Shown);
+        let _ = match (&problem, &self.bound_to) {
             (Some(problem), None) => writeln!(out, "  bound to: nothing it could be opened under: {problem}"),
             (Some(problem), Some(_)) => writeln!(out, "  NO SECRET IS MADE OF IT: {problem}"),
             (None, _) => Ok(()),

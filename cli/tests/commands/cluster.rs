@@ -2,7 +2,7 @@
 
 use crate::harness::{Done, Scene, expired_key, has, key, other_key, secret};
 use jiff::Timestamp;
-use privyseal_keys::{Certificate, PublishedKeys, PublisherKey};
+use privyseal_keys::{Certificate, PublicHalf, PublishedKeys, PublisherKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -44,12 +44,13 @@ pub(crate) fn refusal(code: u16) -> String {
         .to_string()
 }
 
-pub(crate) fn published(certificates: &[&str], revoked: &[&str]) -> (Value, String) {
+/// The list of these keys, each a certificate, with or without recipients beside it.
+pub(crate) fn published(keys: &[&str], revoked: &[&str]) -> (Value, String) {
     let certificate = |pem: &&str| Certificate::from_pem(pem.as_bytes()).unwrap();
     let list = PublishedKeys {
         serial: 7,
         time: Timestamp::now(),
-        keys: certificates.iter().map(|pem| certificate(pem).into()).collect(),
+        keys: keys.iter().map(|text| PublicHalf::from_text(text.as_bytes()).unwrap()).collect(),
         revoked: revoked.iter().map(|pem| certificate(pem).fingerprint()).collect(),
     };
     let publisher = PublisherKey::generate().unwrap();

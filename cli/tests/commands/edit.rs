@@ -1,6 +1,8 @@
 //! `edit`: what an editor can do, and what is left of the plaintext. The editors are shell scripts.
 
-use crate::harness::{CANARY, Done, Run, Scene, has, key, leaks, other_key, secret};
+use crate::harness::{
+    CANARY, Done, Run, Scene, has, joined, key, leaks, other_key, recipients, seal_age, secret,
+};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
 
@@ -79,6 +81,32 @@ impl Desk {
         let prefix = format!("    {item}: ");
         let file = self.scene.read("sealed.yaml");
         file.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
+    }
+}
+
+#[test]
+fn each_value_keeps_its_format() {
+    let desk = Desk::new();
+    let token = SECRET.replace("password:", "token:").replace("user:", "name:").replace("blob:", "raw:");
+    let token = token.replace("  notes: |\n    canary line one\n      line two\n", "");
+    let age = seal_age(&token, &recipients([&key().hybrid]));
+    desk.scene.file("sealed.yaml", joined(&desk.scene.read("sealed.yaml"), &age));
+    desk.scene.file("half.pem", &key().public_half);
+    desk.scene.file("half.txt", &key().private_half);
+    let items = ["password", "token", "name", "user"];
+    let before = items.map(|item| desk.sealed(item).unwrap());
+    desk.scene.file("editor.sh", "sed -i 's/hunter2/hunter3/' \"$1\"");
+    let run = desk.run("edit sealed.yaml --key half.txt --cert half.pem").env("EDITOR", "sh editor.sh");
+    let done = desk.succeeds(run);
+    has(&done.stderr, &["sealed.yaml: password is changed", "sealed.yaml: token is changed"]);
+    let after = items.map(|item| desk.sealed(item).unwrap());
+    assert_eq!(before[2..], after[2..]);
+    assert!(before[0] != after[0] && before[1] != after[1]);
+    let report = desk.scene.run("inspect sealed.yaml --key half.txt -o json").succeeds().stdout;
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    for item in report["objects"][0]["items"].as_array().unwrap() {
+        let is_age = ["token", "name", "raw"].contains(&item["item"].as_str().unwrap());
+        assert_eq!(item["format"], if is_age { "age" } else { "classic" }, "{item}");
     }
 }
 

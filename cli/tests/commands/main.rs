@@ -18,6 +18,7 @@ mod harness;
 mod history;
 mod inspect;
 mod keys;
+mod life;
 mod lint;
 mod reference;
 mod reseal;

@@ -38,6 +38,10 @@ fn duties(api_server: &ApiServer) -> Duties {
 }
 
 fn duties_with(api_server: &ApiServer, recipients: &[Recipient]) -> Duties {
+    duties_in(api_server, recipients, Custodies::cluster())
+}
+
+fn duties_in(api_server: &ApiServer, recipients: &[Recipient], custodies: Custodies) -> Duties {
     let client = api_server.client();
     let metrics = Arc::new(Metrics::new());
     Duties {
@@ -53,7 +57,7 @@ fn duties_with(api_server: &ApiServer, recipients: &[Recipient]) -> Duties {
             client.clone(),
             api_server::NAMESPACE,
             "key",
-            Custodies::cluster(),
+            custodies,
             Arc::clone(&metrics),
         )),
         leadership: Leadership::unquestioned(),

@@ -146,7 +146,7 @@ fn verified(sealed: &SealedSecret, held: &Held) -> (Outcome, usize) {
 }
 
 fn rotated(mut sealed: SealedSecret, held: &Held) -> (Outcome, usize) {
-    let Some(newest) = held.sealing() else { return (Outcome::NoKey, 0) };
+    let Some(newest) = held.sealing_half() else { return (Outcome::NoKey, 0) };
     let lacks_recipient = Cell::new(false);
     let change = |value: &Value<'_>| match value.format {
         Format::Classic => Change::Seal(SealTo::Classic(newest.certificate.sealing_key())),

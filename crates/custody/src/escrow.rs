@@ -109,7 +109,7 @@ mod tests {
             .unwrap()
             .insert(names::SEALED_SECRETS_KEY.into(), names::KEY_PENDING.into());
         let good = archive(&ours, &[&first], &both);
-        let reversed = Recipients::new([b.clone(), a.clone()]).unwrap();
+        let reversed = Recipients::new([b, a]).unwrap();
         let holds_all = |text: &str, key: &[Fingerprint]| holds(text, key, &ours.public_key(), &reversed);
         let holds = |text: &str| holds_all(text, &all);
         assert!(holds(&good));

@@ -5,6 +5,7 @@
 //!   tls.key ──private_key──▶ OpeningKey, identities ┐
 //!                        PublicHalf ────────────────┴▶ KeyPair ──▶ Keyring (newest first) ──▶ candidates for one value
 //!                                                        └──▶ PublishedKeys, signed by the PublisherKey
+//!   a file ──private_halves──▶ KeyringEntry, an RSA key with its identities or one of the two alone ──▶ Keyring
 //! ```
 //!
 //! This crate knows no Kubernetes object, clock, file or network: `now` is a parameter, and PEM comes in as bytes.

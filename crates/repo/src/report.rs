@@ -3,9 +3,8 @@
 //! What opened a value is knowledge; what a hint says is a claim, and a claim may be stale or a lie. A value that nobody is
 //! known to have opened counts as needing every key that could open its format.
 //!
-//! A value of the age format may have several of a cluster's keys among its recipients, and then needs none of them alone.
-//! Its hints are in its header, which whoever opened it has found as it was sealed: so of an opened value they are the word
-//! of whoever sealed it, and of nobody since.
+//! That holds for the age format too. A value may name several of a cluster's keys, and whoever sealed it may have lied: it
+//! needs the key that opened it. Since the newest key that it names is tried first, that is seldom an old one.
 
 use privyseal_envelope::{Format, KeyId};
 use serde::{Serialize, Serializer};
@@ -18,8 +17,6 @@ pub struct Key {
     pub id: KeyId,
     /// The ids of its recipients: hints of the age format speak of these. None if it has no identities.
     pub recipients: Vec<KeyId>,
-    /// Whether the cluster opens with it.
-    pub opens: bool,
 }
 
 /// What is known of one value's key.
@@ -104,9 +101,6 @@ impl Report {
     /// What would no longer open without this key of the cluster, or of which that cannot be ruled out. The report must
     /// name keys as the cluster does: see [`Self::named_as`].
     pub fn needs(&self, key: KeyId, keys: &[Key]) -> Needs<'_> {
-        let opens_age = |other: &&Key| other.opens && !other.recipients.is_empty();
-        let others: BTreeSet<KeyId> =
-            keys.iter().filter(opens_age).map(|other| other.id).filter(|other| *other != key).collect();
         // Of a key that is not known it is not known that it has none.
         let has_identities =
             keys.iter().find(|known| known.id == key).is_none_or(|known| !known.recipients.is_empty());
@@ -115,7 +109,6 @@ impl Report {
             let is_age = value.format == Some(Format::Age);
             match &value.knowledge {
                 Knowledge::Opened(with) if !with.contains(&key) => {}
-                Knowledge::Opened(_) if is_age && !value.claimed.is_disjoint(&others) => {}
                 Knowledge::Opened(_) => known.push(value),
                 Knowledge::Unknown { .. } if is_age && !has_identities => {}
                 Knowledge::Unknown { .. } => unknown.push(value),
@@ -196,7 +189,7 @@ mod tests {
     /// A key with a recipient `NAME-pq`, or one of the peer without any.
     fn key(name: &str, has_identities: bool) -> Key {
         let recipients = has_identities.then(|| id(&format!("{name}-pq")));
-        Key { id: id(name), recipients: recipients.into_iter().collect(), opens: true }
+        Key { id: id(name), recipients: recipients.into_iter().collect() }
     }
 
     fn value(item: &str, format: Format, claimed: &[&str], knowledge: Knowledge) -> Value {
@@ -236,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_for_several_keys_needs_none_of_them_alone() {
+    fn a_value_needs_the_key_that_opened_it_whatever_else_it_names() {
         let age = |item, claimed: &[&str], knowledge| value(item, Format::Age, claimed, knowledge);
         let report = Report {
             values: vec![
@@ -253,23 +246,15 @@ mod tests {
             ],
             unreadable: Vec::new(),
         };
-        let mut keys = [key("old", true), key("new", true), key("peer", false)];
+        let keys = [key("old", true), key("new", true), key("peer", false)];
         let report = report.named_as(&keys);
-        let old = ["one", "other-cluster", "anonymous", "classic"];
+        let old = ["one", "both", "bare", "other-cluster", "anonymous", "classic"];
         assert_eq!(needs(&report, "old", &keys), (old.to_vec(), vec!["unknown"]));
         assert_eq!(needs(&report, "new", &keys), (vec![], vec!["unknown"]));
         // Without identities it opens none of these, known or not.
         assert_eq!(needs(&report, "peer", &keys), (vec![], vec![]));
         assert_eq!(report.by_key()[&id("new")], Count { opened: 1, claimed: 1 });
         assert!(!report.by_key().contains_key(&id("new-pq")));
-        // A retired key is no way out, and neither is one without identities.
-        for change in [(|key: &mut Key| key.opens = false) as fn(&mut Key), |key| key.recipients.clear()] {
-            let before = keys[1].clone();
-            change(&mut keys[1]);
-            let old = ["one", "both", "bare", "other-cluster", "anonymous", "classic"];
-            assert_eq!(needs(&report, "old", &keys), (old.to_vec(), vec!["unknown"]));
-            keys[1] = before;
-        }
     }
 
     #[test]

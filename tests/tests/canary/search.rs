@@ -64,10 +64,14 @@ impl Canaries {
         }
     }
 
-    /// Any line of the key's PEM body would be a leak, and so would be the middle of what it stands for.
-    pub(crate) fn add_private_key(&mut self, pem: &[u8]) {
-        let pem = str::from_utf8(pem).unwrap();
-        let lines: Vec<_> = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    /// Any line of the key's PEM body would be a leak, and so would be the middle of what it stands for; and each of the age
+    /// identities beside it, if it has any.
+    pub(crate) fn add_private_key(&mut self, private: &[u8]) {
+        let private = str::from_utf8(private).unwrap();
+        let (identities, pem): (Vec<_>, Vec<_>) =
+            private.lines().partition(|line| line.starts_with("AGE-SECRET-KEY-"));
+        identities.iter().for_each(|identity| self.add(identity.as_bytes(), "an age identity"));
+        let lines: Vec<_> = pem.into_iter().filter(|line| !line.starts_with("-----")).collect();
         let long = lines.iter().filter(|line| line.len() >= 32);
         self.0.extend(long.map(|&line| (line.to_owned(), "a private key".to_owned())));
         self.0.push(("PRIVATE KEY-----".to_owned(), "a private key's heading".to_owned()));

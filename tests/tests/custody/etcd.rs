@@ -25,13 +25,23 @@ fn dump(control_plane: &ControlPlane) -> Vec<u8> {
     all
 }
 
-/// How often a private key is in there: a line of its PEM, in the clear or as base64 once more (as `data` of a document
-/// has it), or any 32 bytes in the middle of its DER.
-fn finds(dump: &[u8], pem: &str) -> usize {
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    let der = STANDARD.decode(&body).unwrap();
-    let line = pem.lines().nth(pem.lines().count() / 2).unwrap().as_bytes();
-    let mut needles = vec![line.to_vec(), der[der.len() / 2..][..24].to_vec()];
+/// The parts of a private half: the PEM, and each age identity.
+fn parts(private: &str) -> Vec<String> {
+    let (identities, pem): (Vec<_>, Vec<_>) =
+        private.lines().partition(|line| line.starts_with("AGE-SECRET-KEY-"));
+    identities.into_iter().map(str::to_owned).chain([pem.join("\n")]).collect()
+}
+
+/// How often a private key is in there: a line of its PEM or its age identity, in the clear or as base64 once more (as
+/// `data` of a document has it), or any 24 bytes in the middle of its DER.
+fn finds(dump: &[u8], key: &str) -> usize {
+    let line = key.lines().nth(key.lines().count() / 2).unwrap().as_bytes();
+    let mut needles = vec![line.to_vec()];
+    if key.starts_with("-----") {
+        let body: String = key.lines().filter(|line| !line.starts_with("-----")).collect();
+        let der = STANDARD.decode(&body).unwrap();
+        needles.push(der[der.len() / 2..][..24].to_vec());
+    }
     // Base64 of the same bytes looks different at each of three offsets.
     for offset in 0..3 {
         let encoded = STANDARD.encode(&line[offset..]);
@@ -59,7 +69,7 @@ async fn etcd_holds_no_private_key_until_it_is_moved_there() {
         scene.controller.stop();
         let options = scene.vaulted.options().arg("--custody=cluster");
         scene.controller = Controller::start(&scene.vaulted.release, options).await;
-        let pem = eventually(PATIENCE, async || {
+        let private = eventually(PATIENCE, async || {
             let keys = scene.keys().await;
             let key = keys.values().next().and_then(|key| text(key, "tls.key")).unwrap_or_default();
             if key.is_empty() { Err("still in the vault") } else { Ok(key) }
@@ -76,9 +86,11 @@ async fn etcd_holds_no_private_key_until_it_is_moved_there() {
         scene.is_right("moved", "2").await;
 
         let after = dump(&control_plane);
-        for key in [&pem, &publisher] {
-            assert!(finds(&after, key) > 0, "{custody}: the search finds a key that is there");
-            assert_eq!(finds(&before, key), 0, "{custody}: etcd held a private key");
+        let all = [parts(&private), parts(&publisher)].concat();
+        assert_eq!(all.len(), 4, "an RSA key, two identities, and the publisher key");
+        for key in all {
+            assert!(finds(&after, &key) > 0, "{custody}: the search finds a key that is there");
+            assert_eq!(finds(&before, &key), 0, "{custody}: etcd held a private key");
         }
     }
 }

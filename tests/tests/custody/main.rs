@@ -2,6 +2,7 @@
 //! fail. The vault and Entra are doubles of ours; the control plane that signs the token is real.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
+mod age;
 mod cold;
 mod credentials;
 mod etcd;

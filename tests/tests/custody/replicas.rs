@@ -4,14 +4,12 @@ use super::{Scene, text};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::ListParams;
+use privyseal_tests::age_keys::keeper;
 use privyseal_tests::entra::Entra;
 use privyseal_tests::eventually::{PATIENCE, eventually};
 use privyseal_tests::key_vault::{CallFault, KeyVault, Trouble};
 use privyseal_tests::vaulted::{KEY, SECRET, Vaulted};
 use privyseal_tests::{ControlPlane, Controller, ReleaseOptions};
-
-/// An age key for tests: nobody holds its identity.
-const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /// Each replica asks the vault once for each key; whoever takes over holds them already.
 #[tokio::test]
@@ -44,7 +42,7 @@ async fn with_escrow_a_key_that_is_found_in_the_vault_waits_for_its_backup() {
     let entra = Entra::start();
     let vault = KeyVault::start(&entra);
     vault.create_key(KEY);
-    let values = ReleaseOptions::default().set(&format!("escrow.recipients={{{RECIPIENT}}}"));
+    let values = ReleaseOptions::default().set(&format!("escrow.recipients={{{}}}", keeper().recipient));
     let vaulted = Vaulted::with_values(&control_plane, entra, vault, "key-vault-secret", values).await;
     // The key is stored, and what is stored is not read back: its maker never makes the Secret.
     let lost = vaulted.vault.inject(CallFault::new("getSecret", Trouble::CutAfter).on(SECRET).next(1));

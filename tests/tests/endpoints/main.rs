@@ -1,6 +1,7 @@
 //! `/v1/verify` and `/v1/rotate` for anyone who reaches them: what they do, and each attack on them that must fail.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
+mod age;
 mod attacks;
 mod flood;
 mod kubeseal;

@@ -4,6 +4,7 @@ use super::key_secrets;
 use super::ring::{named, new_key};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::Api;
+use privyseal_tests::age_keys::{keeper, write_identity};
 use privyseal_tests::eventually::{PATIENCE, eventually};
 use privyseal_tests::objects::{self, wait_for_condition, wait_for_secret};
 use privyseal_tests::sealing::{Sealer, privyseal_command, run};
@@ -13,11 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use tempfile::TempDir;
 
-/// A key of nobody.
-pub(crate) const IDENTITY: &str =
-    "AGE-SECRET-KEY-1WPQJXCQSA4URMYVS6Z4XPNZ008WA9L9PG8CR90KUJXTLSTZQFDES7D8MAY\n";
-pub(crate) const RECIPIENT: &str = "age1e00c2w3c3n89jd4y4htxtuu7s68jjl8amrq9jt8na97eaufsqyysgrp4d5";
-
 /// A person with a folder, who keeps a trust file and the backup there.
 pub(crate) struct Desk {
     folder: TempDir,
@@ -26,7 +22,7 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new() -> Self {
         let this = Self { folder: tempfile::tempdir().unwrap() };
-        std::fs::write(this.file("identity.txt"), IDENTITY).unwrap();
+        write_identity(&this.file("identity.txt"));
         this
     }
 
@@ -120,10 +116,19 @@ async fn lost_cluster() -> Lost {
     let account = serde_json::from_value(json!({"metadata": {"name": "somebody"}})).unwrap();
     accounts.create(&Default::default(), &account).await.unwrap();
     let somebody = control_plane.kubeconfig_for("default", "somebody").await;
-    let back_up = format!("keys backup --recipient {RECIPIENT} --out-file prod.backup");
+    let recipient = &keeper().recipient;
+    let back_up = format!("keys backup --recipient {recipient} --out-file prod.backup");
     let said = desk.fails(&format!("{back_up} {}", cluster(&release, &somebody)), 1);
     assert!(said.contains("it takes the right to get `secrets` in namespace"), "{said}");
     assert!(!desk.file("prod.backup").exists());
+
+    // A backup must not be the weakest place of the keys in it, unless somebody says so.
+    let classical = "keys backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let said = desk.fails(&format!("{classical} --out-file c.backup --for prod {options}"), 2);
+    assert!(said.contains("--allow-classical") && said.contains("age-keygen -pq"), "{said}");
+    assert!(!desk.file("c.backup").exists());
+    desk.does(&format!("{classical} --allow-classical --out-file c.backup --for prod {options}"));
+    std::fs::remove_file(desk.file("c.backup")).unwrap();
 
     let said = desk.does(&format!("{back_up} --for prod {options}"));
     let publisher = fingerprint(&said, "signed by publisher").to_owned();
@@ -132,7 +137,7 @@ async fn lost_cluster() -> Lost {
         eventually(PATIENCE, async || published(&release).await.ok_or("not published")).await;
     let key = status["fingerprint"].as_str().unwrap().to_owned();
     let shown = desk.does("keys backup --show prod.backup");
-    for part in [&publisher, &key, "an-old-key", " retired ", " active ", RECIPIENT, "not in the trust file"]
+    for part in [&publisher, &key, "an-old-key", " retired ", " active ", recipient, "not in the trust file"]
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }

@@ -1,11 +1,12 @@
 //! Escrow: no key is used before its backup is stored, and that backup brings a cluster back.
 
-use super::backup::{Desk, IDENTITY, RECIPIENT, cluster, fingerprint, published};
+use super::backup::{Desk, cluster, fingerprint, published};
 use super::key_secrets;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use privyseal_tests::age_keys::keeper;
 use privyseal_tests::eventually::{PATIENCE, eventually};
 use privyseal_tests::objects::{self, wait_for_secret};
 use privyseal_tests::sealing::Sealer;
@@ -16,7 +17,7 @@ use serde_json::json;
 use std::path::PathBuf;
 
 fn with_escrow() -> ReleaseOptions {
-    ReleaseOptions::default().set(&format!("escrow.recipients={{{RECIPIENT}}}"))
+    ReleaseOptions::default().set(&format!("escrow.recipients={{{}}}", keeper().recipient))
 }
 
 async fn backups(release: &Release<'_>) -> Vec<ConfigMap> {
@@ -54,7 +55,6 @@ async fn collector(release: &Release<'_>) -> PathBuf {
 
 #[tokio::test]
 async fn an_escrowed_backup_brings_a_cluster_back() {
-    assert!(IDENTITY.starts_with("AGE-SECRET-KEY-1"));
     let desk = Desk::new();
     let (object, key, publisher) = {
         let control_plane = ControlPlane::start();

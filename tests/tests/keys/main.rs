@@ -5,6 +5,7 @@
 mod backup;
 mod escrow;
 mod future;
+mod identities;
 mod marks;
 mod replicas;
 mod request;

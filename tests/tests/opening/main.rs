@@ -1,6 +1,7 @@
 //! SealedSecrets become Secrets, and their status says the truth. One controller serves all tests of this family.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
+mod age;
 mod drift;
 mod interop;
 mod published;

@@ -47,8 +47,9 @@ async fn every_authenticated_user_can_fetch_the_certificate_and_nothing_else() {
         if output.status.success() { Ok((output.stdout, stderr)) } else { Err(stderr) }
     })
     .await;
-    let served = place.world.controller.http("/v1/cert.pem").await.text();
-    assert_eq!(String::from_utf8(fetched.0).unwrap(), served);
+    let certificate = place.world.controller.http("/v1/cert.pem").await.text();
+    let recipients = place.world.controller.http("/v1/recipients").await.text();
+    assert_eq!(String::from_utf8(fetched.0).unwrap(), certificate + &recipients);
     assert!(fetched.1.contains("SHA256:"), "{}", fetched.1);
 
     let client = place.control_plane.client_as(&place.namespace, "somebody").await;

@@ -2,6 +2,7 @@
 //! delete, and restore into a new cluster.
 
 use super::{Cluster, Tree};
+use privyseal_tests::age_keys::{keeper, write_identity};
 use privyseal_tests::{eventually, network};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -93,10 +94,11 @@ fn keys_are_rotated_retired_lost_and_restored() {
 
         // The cluster is lost. From its backup another one opens all that is in Git, and has no key more.
         let (backup, identity) = (tree.path("a.backup"), tree.path("identity.txt"));
-        std::fs::write(&identity, IDENTITY).unwrap();
+        write_identity(&identity);
         let (backup, identity) = (backup.display(), identity.display());
         tree.succeeds(&format!(
-            "keys backup --context a --for a --recipient {RECIPIENT} --out-file {backup}"
+            "keys backup --context a --for a --recipient {} --out-file {backup}",
+            keeper().recipient
         ));
         drop(a);
         let proof = format!("keys restore {backup} --for a --identity {identity} --check clusters/a");
@@ -116,7 +118,3 @@ fn keys_are_rotated_retired_lost_and_restored() {
         assert_eq!(tree.json("reseal clusters/a")["kept"], 2 * A);
     });
 }
-
-/// A key of nobody.
-const IDENTITY: &str = "AGE-SECRET-KEY-1WPQJXCQSA4URMYVS6Z4XPNZ008WA9L9PG8CR90KUJXTLSTZQFDES7D8MAY\n";
-const RECIPIENT: &str = "age1e00c2w3c3n89jd4y4htxtuu7s68jjl8amrq9jt8na97eaufsqyysgrp4d5";

@@ -4,6 +4,7 @@ use crate::{Azure, Desk, Finding, KEY, MACHINE, MACHINE_SECRET, PERSON, SECRET, 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use privyseal_tests::age_keys::keeper;
 use privyseal_tests::entra::TENANT;
 use privyseal_tests::eventually::{PATIENCE, eventually};
 use privyseal_tests::key_vault::{KeyVault, Role};
@@ -17,9 +18,6 @@ const NAMESPACE: &str = "privyseal";
 const LABEL: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 const PUBLISHER: &str = "privyseal-publisher-key";
 const WAS_IN_CLEAR: &str = "privyseal.dev/was-in-clear";
-/// A key of nobody.
-const IDENTITY: &str = "AGE-SECRET-KEY-1WPQJXCQSA4URMYVS6Z4XPNZ008WA9L9PG8CR90KUJXTLSTZQFDES7D8MAY\n";
-const RECIPIENT: &str = "age1e00c2w3c3n89jd4y4htxtuu7s68jjl8amrq9jt8na97eaufsqyysgrp4d5";
 
 /// A control plane with what the chart installs.
 async fn installed(control_plane: &ControlPlane) -> Release<'_> {
@@ -85,9 +83,10 @@ fn level<'a>(findings: &'a [Finding], check: &str) -> &'a str {
 
 #[tokio::test]
 async fn keys_that_a_vault_keeps_are_managed_backed_up_and_restored_as_any_other() {
+    let recipient = &keeper().recipient;
     let azure = Azure::start();
     let desk = Desk::new(&azure);
-    desk.write("identity.txt", IDENTITY);
+    desk.write("identity.txt", &keeper().identity);
     let control_plane = ControlPlane::start();
     let release = installed(&control_plane).await;
     let mut controller =
@@ -137,7 +136,7 @@ async fn keys_that_a_vault_keeps_are_managed_backed_up_and_restored_as_any_other
 
     // A backup is of all, or none.
     let back_up =
-        format!("keys backup {of_cluster} --for prod --recipient {RECIPIENT} --out-file prod.backup");
+        format!("keys backup {of_cluster} --for prod --recipient {recipient} --out-file prod.backup");
     let said = desk.fails(&back_up, 2);
     assert!(said.contains("kept by key-vault-wrapped") && said.contains("--key-vault URL"), "{said}");
     azure.vault.outage(true);
@@ -194,9 +193,10 @@ async fn keys_that_a_vault_keeps_are_managed_backed_up_and_restored_as_any_other
 
 #[tokio::test]
 async fn keys_that_lay_in_the_clear_come_into_a_vault_as_such_and_what_remains_is_told() {
+    let recipient = &keeper().recipient;
     let azure = Azure::start();
     let desk = Desk::new(&azure);
-    desk.write("identity.txt", IDENTITY);
+    desk.write("identity.txt", &keeper().identity);
     let control_plane = ControlPlane::start();
     let release = installed(&control_plane).await;
     let mut controller = Controller::start(&release, ControllerOptions::default()).await;
@@ -204,7 +204,7 @@ async fn keys_that_lay_in_the_clear_come_into_a_vault_as_such_and_what_remains_i
     published(&desk, &of_cluster).await;
     assert!(desk.does(&format!("keys list {of_cluster}")).contains(" cluster "));
     let said = desk
-        .does(&format!("keys backup {of_cluster} --for prod --recipient {RECIPIENT} --out-file prod.backup"));
+        .does(&format!("keys backup {of_cluster} --for prod --recipient {recipient} --out-file prod.backup"));
     let publisher: String = said.split("signed by publisher ").nth(1).unwrap().trim().to_owned();
     controller.stop();
 
@@ -247,7 +247,7 @@ async fn keys_that_lay_in_the_clear_come_into_a_vault_as_such_and_what_remains_i
 
     // A backup of what the vault's secrets hold.
     let said = desk.does(&format!(
-        "keys backup {of_second} {vault} --for prod --recipient {RECIPIENT} --out-file second.backup"
+        "keys backup {of_second} {vault} --for prod --recipient {recipient} --out-file second.backup"
     ));
     assert!(said.contains("2 keys, 1 of them active") && said.contains(&publisher), "{said}");
 
@@ -277,9 +277,10 @@ async fn keys_that_lay_in_the_clear_come_into_a_vault_as_such_and_what_remains_i
 
 #[tokio::test]
 async fn a_cluster_whose_vault_is_lost_comes_back_from_its_backup_beside_what_leads_nowhere() {
+    let recipient = &keeper().recipient;
     let azure = Azure::start();
     let desk = Desk::new(&azure);
-    desk.write("identity.txt", IDENTITY);
+    desk.write("identity.txt", &keeper().identity);
     let control_plane = ControlPlane::start();
     let release = installed(&control_plane).await;
     let mut controller =
@@ -288,7 +289,7 @@ async fn a_cluster_whose_vault_is_lost_comes_back_from_its_backup_beside_what_le
     let sealer = Sealer::of(&controller).await;
     eventually(PATIENCE, async || secret(&control_plane, PUBLISHER).await.ok_or("no publisher key")).await;
     let said = desk.does(&format!(
-        "keys backup {of_cluster} --for prod --recipient {RECIPIENT} --out-file prod.backup {}",
+        "keys backup {of_cluster} --for prod --recipient {recipient} --out-file prod.backup {}",
         azure.flags()
     ));
     let publisher: String = said.split("signed by publisher ").nth(1).unwrap().trim().to_owned();

@@ -9,6 +9,9 @@ use crate::speech;
 use crate::tree::{self, TreeFile};
 use crate::trust_file::TrustOptions;
 use jiff::Timestamp;
+use privyseal_envelope::age::Recipient;
+use privyseal_envelope::rsa::SealingKey;
+use privyseal_keys::public_key;
 use privyseal_repo::lint::{
     ClusterKeys, Code, Expected, Finding, KnownRecipient, judge_key_file, judge_recipient,
 };
@@ -208,11 +211,26 @@ impl Loaded {
             let subject = || Subject::Cluster(name.as_str().to_owned());
             this.unpinned.extend(judged.unpinned.map(|evidence| (subject(), evidence)));
         }
-        let shown = shown_path(&this.file);
         for (name, source) in this.config.recipients() {
-            // TODO
-            let RecipientSource::Age(recipient) = source else { continue };
-            let judged = judge_recipient(name, recipient, &shown, trust.trust());
+            let (shown, recipient) = match source {
+                RecipientSource::Age(recipient) => (shown_path(&this.file), recipient.clone()),
+                RecipientSource::PublicKey(path) => {
+                    let path = folder.join(path);
+                    let shown = shown_path(&path);
+                    match read_public_key(&path) {
+                        Ok(key) => (shown, Recipient::KeyVault(key)),
+                        Err(problem) => {
+                            let problem = format!("recipients.{name}: {problem}");
+                            this.findings.push(Finding::of_file(Code::KeyFileUnusable, &shown, problem).cure(
+                                "`az keyvault key download --vault-name VAULT --name KEY --encoding PEM --file FILE` \
+                                 writes it",
+                            ));
+                            continue;
+                        }
+                    }
+                }
+            };
+            let judged = judge_recipient(name, &recipient, &shown, trust.trust());
             this.recipients.extend(judged.recipient);
             this.findings.extend(judged.finding);
             let subject = || Subject::Recipient(name.as_str().to_owned());
@@ -254,6 +272,11 @@ fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn read_public_key(path: &Path) -> Result<SealingKey, String> {
+    let bytes = read_key_file(path).map_err(|error| reason(&error))?;
+    public_key::from_pem(&bytes).map_err(|error| error.to_string())
 }
 
 /// More than any list. What is longer is cut, and then no list.

@@ -5,7 +5,7 @@ use crate::harness::{CANARY, CANARY_BASE64};
 use jiff::{SignedDuration, Timestamp};
 use privyseal_envelope::Scope;
 use privyseal_envelope::age::{Identity, Kind, Recipient, Recipients};
-use privyseal_envelope::rsa::KeySize;
+use privyseal_envelope::rsa::{KeySize, SealingKey};
 use privyseal_keys::{KeyPair, PublishedKeys, PublisherKey};
 use privyseal_manifest::emit;
 use privyseal_repo::{Evidence, KeyFile, Subject, Trust};
@@ -34,6 +34,8 @@ struct Keys {
     glass: Recipient,
     /// The same, and classical.
     legacy: Recipient,
+    /// A key of a Key Vault.
+    vault: SealingKey,
 }
 
 impl Keys {
@@ -54,6 +56,7 @@ impl Keys {
             larger: pair(KeySize::Rsa3072, new, 100),
             glass: Identity::generate_hybrid().unwrap().recipient(),
             legacy: Identity::generate_x25519().recipient(),
+            vault: pair(KeySize::Rsa2048, new, 1).certificate().sealing_key().clone(),
         }
     }
 
@@ -65,7 +68,12 @@ impl Keys {
             let fingerprint = publisher.public_key().fingerprint();
             trust.pin(Subject::Cluster(name.to_owned()), Evidence::Publisher { fingerprint, serial: 3 });
         }
-        for (name, recipient) in [("glass", &self.glass), ("legacy", &self.legacy), ("other", &self.legacy)] {
+        for (name, recipient) in [
+            ("glass", &self.glass),
+            ("legacy", &self.legacy),
+            ("other", &self.legacy),
+            ("vault", &Recipient::KeyVault(self.vault.clone())),
+        ] {
             let fingerprint = recipient.fingerprint();
             trust.pin(Subject::Recipient(name.to_owned()), Evidence::Recipient { fingerprint });
         }
@@ -182,7 +190,7 @@ fn bad(root: &Path, keys: &Keys) {
     file(
         ".privyseal.yaml",
         &format!(
-            "version: 1\nclusters:\n  prod: {{keys: .privyseal/prod.keys}}\n  staging: {{keys: .privyseal/staging.keys}}\n  changed: {{keys: .privyseal/changed.keys}}\n  broken: {{keys: .privyseal/broken.keys}}\n  missing: {{certificate: .privyseal/missing.pem}}\n  over: {{keys: .privyseal/over.keys}}\nrecipients:\n  glass: {{age: {glass}}}\n  legacy: {{age: {legacy}}}\n  other: {{age: {glass}}}\nrules:\n  - {{path: 'age/many/**', for: [prod, staging, glass]}}\n  - {{path: 'age/one/**', for: [prod], format: age}}\n  - {{path: 'age/legacy/**', for: [prod, legacy]}}\n  - {{path: '**', for: [prod]}}\n",
+            "version: 1\nclusters:\n  prod: {{keys: .privyseal/prod.keys}}\n  staging: {{keys: .privyseal/staging.keys}}\n  changed: {{keys: .privyseal/changed.keys}}\n  broken: {{keys: .privyseal/broken.keys}}\n  missing: {{certificate: .privyseal/missing.pem}}\n  over: {{keys: .privyseal/over.keys}}\nrecipients:\n  glass: {{age: {glass}}}\n  legacy: {{age: {legacy}}}\n  other: {{age: {glass}}}\n  vault: {{publicKey: .privyseal/vault.pem}}\n  gone: {{publicKey: .privyseal/gone.pem}}\nrules:\n  - {{path: 'age/many/**', for: [prod, staging, glass]}}\n  - {{path: 'age/one/**', for: [prod], format: age}}\n  - {{path: 'age/legacy/**', for: [prod, legacy]}}\n  - {{path: 'age/vault/**', for: [prod, vault]}}\n  - {{path: '**', for: [prod]}}\n",
             glass = keys.glass,
             legacy = keys.legacy
         ),
@@ -338,6 +346,19 @@ fn bad_age(root: &Path, keys: &Keys) {
     age("one/both", Kind::Hybrid, &[&keys.prod_old, &keys.prod], &[]);
     age("one/revoked", Kind::Hybrid, &[&keys.prod_revoked, &keys.prod], &[]);
     age("one/classical", Kind::X25519, &[&keys.prod], &[]);
+    let der = serde_json::to_value(k8s_openapi::ByteString(keys.vault.spki_der().to_vec())).unwrap();
+    let lines: String = der
+        .as_str()
+        .unwrap()
+        .as_bytes()
+        .chunks(64)
+        .map(|line| format!("{}\n", str::from_utf8(line).unwrap()))
+        .collect();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{lines}-----END PUBLIC KEY-----\n");
+    write(&root.join(".privyseal/vault.pem"), &pem);
+    let vault = Recipient::KeyVault(keys.vault.clone());
+    age("vault/classical", Kind::X25519, &[&keys.prod], &[&vault]);
+    age("vault/missing", Kind::X25519, &[&keys.prod], &[]);
     age("legacy/classical", Kind::X25519, &[&keys.prod], &[&keys.legacy]);
     let all = recipients(Kind::Hybrid, &[&keys.prod, &keys.staging], &[&keys.glass]).without_hints();
     write(&root.join("age/many/unnamed.yaml"), &sealed_age(&all, "unnamed"));

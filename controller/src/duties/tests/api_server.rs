@@ -116,6 +116,14 @@ impl ApiServer {
         self.state().replaced
     }
 
+    /// A key Secret.
+    pub(super) fn secret(&self, name: &str) -> Secret {
+        let state = self.state();
+        let secret = state.secrets.iter().find(|secret| secret["metadata"]["name"] == name).unwrap();
+        let document = privyseal_manifest::read(secret.to_string().as_bytes(), "secret").unwrap().remove(0);
+        document.into_secret().unwrap()
+    }
+
     /// An item of a key Secret as text.
     pub(super) fn item(&self, name: &str, item: &str) -> String {
         let state = self.state();
@@ -247,7 +255,9 @@ impl State {
                 (StatusCode::OK, json!({"metadata": body["metadata"]}))
             }
             (&Method::POST, "secrets") => {
-                body["metadata"]["name"] = format!("key{}", self.version).into();
+                if body["metadata"]["name"].is_null() {
+                    body["metadata"]["name"] = format!("key{}", self.version).into();
+                }
                 body["metadata"]["resourceVersion"] = metadata["resourceVersion"].clone();
                 self.made.push(now());
                 self.secrets.push(body.clone());

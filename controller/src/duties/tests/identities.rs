@@ -2,7 +2,11 @@
 
 use super::api_server::{ApiServer, Death, NAMESPACE};
 use super::*;
+use async_trait::async_trait;
 use privyseal_custody::backup::Backup;
+use privyseal_custody::custody::{
+    Custody, Envelope, FailureKind, Found, Half, Kind as CustodyKind, Purpose, Reference, Subject,
+};
 use privyseal_custody::key_secrets::publisher_secret;
 use privyseal_envelope::{Item, Plaintext};
 use privyseal_keys::PublicHalf;
@@ -17,7 +21,7 @@ fn bare(name: &str, age: SignedDuration) -> Secret {
     secret.metadata.resource_version = Some("1".to_owned());
     for (item, start) in [("tls.crt", "age1"), ("tls.key", "AGE-SECRET-KEY-")] {
         let text = text(&secret, item);
-        let text = Plaintext::from(text[..text.find(start).unwrap()].as_bytes());
+        let text = Plaintext::from(&text.as_bytes()[..text.find(start).unwrap()]);
         secret.data.insert(Item::parse(item).unwrap(), text);
     }
     secret
@@ -192,4 +196,103 @@ async fn while_the_backup_cannot_be_stored_the_certificate_seals_and_no_recipien
         assert_eq!(backed_up(&api_server, &identity), sealing(&api_server));
         assert_eq!((sealing(&api_server).recipients.len(), duties.metrics.escrow_pending.get()), (2, 0));
     }
+}
+
+/// A vault that keeps what it is given in the reference itself, and gives it back for that key and Secret only.
+#[derive(Default)]
+struct Shelf {
+    kept: std::sync::Mutex<usize>,
+    refuses: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait]
+impl Custody for Shelf {
+    fn kind(&self) -> CustodyKind {
+        CustodyKind::KeyVaultWrapped
+    }
+
+    async fn keep(&self, subject: &Subject, private: &[u8]) -> Result<Half, Failure> {
+        if self.refuses.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Failure::new(FailureKind::Unavailable, "down"));
+        }
+        *self.kept.lock().unwrap() += 1;
+        Ok(Half::Kept(Reference::KeyVaultWrapped(Envelope {
+            version: 1,
+            key: subject.secret.clone(),
+            wrapped: subject.public.fingerprint().to_string(),
+            ciphertext: Plaintext::from(private).to_base64().to_string(),
+        })))
+    }
+
+    async fn fetch(&self, subject: &Subject, reference: &Reference) -> Result<Plaintext, Failure> {
+        let Reference::KeyVaultWrapped(envelope) = reference else { unreachable!() };
+        let is_its_own =
+            envelope.key == subject.secret && envelope.wrapped == subject.public.fingerprint().to_string();
+        match is_its_own {
+            true => Ok(Plaintext::from_base64(&envelope.ciphertext).unwrap()),
+            false => Err(Failure::new(FailureKind::Damaged, "of another key")),
+        }
+    }
+
+    async fn is_current(&self, _: &Reference) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    async fn found(&self, _: Purpose, _: &[Reference]) -> Result<Vec<Found>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_vault_keeps_is_kept_anew_with_its_identities_and_once() {
+    let identity = Identity::generate_hybrid().unwrap();
+    let publisher_key = PublisherKey::generate().ok().unwrap();
+    for recipients in [vec![], vec![identity.recipient()]] {
+        let shelf = Arc::new(Shelf::default());
+        let custodies =
+            Custodies::new(CustodyKind::KeyVaultWrapped, vec![shelf.clone()], Duration::from_secs(60));
+        let api_server = ApiServer::new();
+        let kept = custodies.keep_key(&bare("old", DAY)).await.ok().unwrap();
+        api_server.plant(&kept);
+        let before = api_server.item("old", key_secret::REFERENCE_ITEM);
+
+        // While the vault is down the certificate goes on sealing.
+        shelf.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+        let duties = duties_in(&api_server, &recipients, custodies.clone());
+        work(&duties, &publisher_key, 1).await;
+        assert!(sealing(&api_server).recipients.is_empty());
+        assert_eq!((api_server.replaced(), api_server.made().len()), (0, 0));
+
+        shelf.refuses.store(false, std::sync::atomic::Ordering::Relaxed);
+        work(&duties, &publisher_key, 1).await;
+        let published = sealing(&api_server);
+        assert_eq!((published.recipients.len(), api_server.replaced()), (2, 1));
+        assert_eq!(*shelf.kept.lock().unwrap(), 2, "once to begin with, and once with identities");
+        assert_ne!(api_server.item("old", key_secret::REFERENCE_ITEM), before);
+        assert_eq!(api_server.item("old", "tls.key"), "", "no byte of it lies in the cluster");
+        let opened = custodies.open(&api_server.secret("old")).await.ok().unwrap();
+        assert_eq!(opened.public_half(), Some(published.clone()));
+        if !recipients.is_empty() {
+            assert_eq!(backed_up(&api_server, &identity), published);
+        }
+        // As the next leader finds it.
+        let next = duties_in(&api_server, &recipients, custodies);
+        work(&next, &publisher_key, 1).await;
+        assert_eq!((sealing(&api_server), api_server.replaced()), (published, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_about_to_be_moved_to_a_vault_gets_none() {
+    let publisher_key = PublisherKey::generate().ok().unwrap();
+    let shelf = Arc::new(Shelf::default());
+    let custodies = Custodies::new(CustodyKind::KeyVaultWrapped, vec![shelf], Duration::from_secs(60));
+    let api_server = ApiServer::new();
+    api_server.plant(&bare("clear", DAY));
+    work(&duties_in(&api_server, &[], custodies.clone()), &publisher_key, 1).await;
+    // It was moved, and another key seals.
+    let moved = custodies.open(&api_server.secret("clear")).await.ok().unwrap();
+    assert!(moved.identities().is_empty());
+    let published = sealing(&api_server);
+    assert!(published.fingerprint() != moved.fingerprint() && published.recipients.len() == 2);
 }

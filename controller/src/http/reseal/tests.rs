@@ -397,24 +397,18 @@ async fn both_formats_in_one_object_keep_their_format() {
 }
 
 #[tokio::test]
-async fn a_claim_that_the_newest_key_can_open_it_already_holds_nothing_back() {
+async fn hints_are_authenticated_and_a_value_without_them_is_rotated_too() {
     let held = held(&[("new", 1), ("old", 2)], &[]);
     let place = Place::of(held.clone());
     let object = sealed_for(&[(&held, 1)], Kind::X25519, Scope::Strict);
     let [new, old] = [0, 1].map(|index| recipient(&held, index, Kind::X25519).fingerprint().key_id());
-    // Whoever seals a value can write into its header what they like; here its MAC fits a file key that is not ours.
-    let forged = {
-        let text = object["spec"]["encryptedData"]["password"].as_str().unwrap();
-        let bytes = SealedValue::from_base64(text).unwrap().as_bytes().to_vec();
-        let at = bytes.windows(16).position(|window| window == old.to_string().as_bytes()).unwrap();
-        let mut bytes = bytes;
-        bytes[at..at + 16].copy_from_slice(new.to_string().as_bytes());
-        bytes
-    };
+    let text = object["spec"]["encryptedData"]["password"].as_str().unwrap();
+    let mut forged = SealedValue::from_base64(text).unwrap().as_bytes().to_vec();
+    let at = forged.windows(16).position(|window| window == old.to_string().as_bytes()).unwrap();
+    forged[at..at + 16].copy_from_slice(new.to_string().as_bytes());
     let mut changed = object.clone();
     changed["spec"]["encryptedData"]["password"] = json!(base64(forged));
     assert_eq!(place.post("/v1/rotate", &changed).await.0, StatusCode::CONFLICT, "hints are under the MAC");
-    // A sealer's own lie: a value to the old key that has no hint, which says nothing, and is rotated all the same.
     let to = Recipients::new([recipient(&held, 1, Kind::X25519)]).unwrap().without_hints();
     let object = sealed_to(SealTo::Age(&to), Scope::Strict);
     let (status, _, body) = place.post("/v1/rotate", &object).await;

@@ -183,7 +183,7 @@ fn a_truncated_file_and_junk_are_refused() {
 #[test]
 fn a_truncated_archive_and_that_of_another_backup_are_refused() {
     let Fixture { backup, identity, text, .. } = &*FIXTURE;
-    let other = backup.seal("prod-eu", "privyseal", &to(&identity), now()).unwrap();
+    let other = backup.seal("prod-eu", "privyseal", &to(identity), now()).unwrap();
     assert_ne!(&other, text, "two files of the same keys differ");
     let ciphertext = dearmor(&field(text, "archive")).unwrap();
     for archive in [
@@ -304,7 +304,7 @@ fn classical_recipients_get_post_quantum_keys_only_if_they_are_allowed_to() {
     let mut secret = key_secret("bare", 1, "active", &[]);
     for (item, start) in [("tls.crt", "age1"), ("tls.key", "AGE-SECRET-KEY-")] {
         let text = String::from_utf8(secret.data[item].expose().to_vec()).unwrap();
-        let text = privyseal_envelope::Plaintext::from(text[..text.find(start).unwrap()].as_bytes());
+        let text = privyseal_envelope::Plaintext::from(&text.as_bytes()[..text.find(start).unwrap()]);
         secret.data.insert(privyseal_envelope::Item::parse(item).unwrap(), text);
     }
     let bare = Backup::new(publisher_secret(publisher, "privyseal"), vec![secret]).ok().unwrap();
