@@ -57,6 +57,6 @@ mod tests {
         assert_eq!(from_pem(b"age1"), Err(PublicKeyError::NoKey));
         let broken = pem.replace("MII", "MIJ");
         assert_eq!(from_pem(broken.as_bytes()), Err(PublicKeyError::Key(KeyError::Rejected)));
-        assert_eq!(from_pem(pem[..pem.len() / 2].as_bytes()), Err(PublicKeyError::BadPem));
+        assert_eq!(from_pem(&pem.as_bytes()[..pem.len() / 2]), Err(PublicKeyError::BadPem));
     }
 }

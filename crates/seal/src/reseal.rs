@@ -357,8 +357,7 @@ mod tests {
     fn formats_change_both_ways_and_hints_follow() {
         let ring = ring(&["k"]);
         let to = recipients(&ring, Kind::Hybrid);
-        let classic = sealed(Scope::NamespaceWide, key(&ring, 0));
-        let mut object = classic.clone();
+        let mut object = sealed(Scope::NamespaceWide, key(&ring, 0));
         reseal(&object, &ring, 10, |_| Change::Seal(SealTo::Age(&to))).unwrap().apply(&mut object);
         assert!(!object.metadata.annotations.as_ref().unwrap().contains_key(names::SEALED_WITH));
         let mut exchanged = object.clone();

@@ -49,7 +49,7 @@ fn the_first_use_of_a_recipient_needs_somebody_who_decides() {
     let told = [
         &format!("{}: recipients.glass is not in ", file.canonicalize().unwrap().display())[..],
         &format!("It has recipient {fingerprint}"),
-        &format!("`--yes-trust {fingerprint}`"),
+        &format!("with somebody who knows whose key it is, then add `--yes-trust {fingerprint}`"),
     ];
     let to = a_and(&repository.glass);
     repository.each_refuses("all", &to, 1, "", &told);
