@@ -130,11 +130,15 @@ pub struct Keyring {
 impl Keyring {
     /// Orders the keys: latest start of validity first, then by source, so that every process agrees.
     pub fn new(mut entries: Vec<KeyringEntry>) -> Self {
-        entries.sort_by(|a, b| {
-            Reverse(a.not_before()).cmp(&Reverse(b.not_before())).then_with(|| a.source.cmp(&b.source))
-        });
+        // Of the same key with and without identities, the one with them.
+        let order = |entry: &KeyringEntry| (Reverse(entry.not_before()), Reverse(entry.fingerprints.len()));
+        entries.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.source.cmp(&b.source)));
         let mut seen = BTreeSet::new();
-        entries.retain(|entry| seen.insert(entry.fingerprint()));
+        // It counts what can be sealed to, not the name: the same RSA key may have got identities in two places.
+        let mut adds = |entry: &KeyringEntry| {
+            entry.fingerprints().iter().fold(false, |new, part| seen.insert(*part) || new)
+        };
+        entries.retain(|entry| adds(entry));
         Self { entries, unwrapped: HashMap::new() }
     }
 
@@ -194,6 +198,7 @@ impl Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::private_key;
     use jiff::SignedDuration;
     use privyseal_envelope::rsa::KeySize;
 
@@ -229,6 +234,24 @@ mod tests {
         assert_eq!(sources(keyring.candidates(&[])), ["new", "old", "bare"]);
         let two = [0, 2].map(|index: usize| keyring.entries()[index].fingerprint());
         assert_eq!(sources(keyring.only(&BTreeSet::from(two)).entries()), ["new", "bare"]);
+    }
+
+    /// Restored beside a leader that gave the same RSA key identities of its own: values may be sealed to either.
+    #[test]
+    fn one_rsa_key_with_identities_of_two_places_is_kept_whole() {
+        let now = at("2026-01-01T00:00:00Z");
+        let pair =
+            || KeyPair::generate(KeySize::Rsa2048, "", now, SignedDuration::from_hours(1)).ok().unwrap();
+        let whole = pair();
+        let rsa = private_key::to_pkcs1_pem(whole.opening_key()).unwrap();
+        let certificate = whole.certificate().clone();
+        let again = || KeyPair::new(certificate.clone().into(), rsa.as_bytes()).ok().unwrap();
+        let keyring = Keyring::new(vec![
+            KeyringEntry::from_pair("a-bare", again()),
+            KeyringEntry::from_pair("b-other", again().with_identities().ok().unwrap()),
+            KeyringEntry::from_pair("c-same", whole),
+        ]);
+        assert_eq!(sources(keyring.entries()), ["b-other", "c-same"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which key each sealed value needs, as far as it is known, and so which keys may be retired.
 //!
 //! What opened a value is knowledge; what a hint says is a claim, and a claim may be stale or a lie. A value that nobody is
-//! known to have opened counts as needing every key that could open its format.
+//! known to have opened counts as needing every key: what a public half says of its recipients is a claim, too.
 //!
 //! That holds for the age format too. A value may name several of a cluster's keys, and whoever sealed it may have lied: it
 //! needs the key that opened it. Since the newest key that it names is tried first, that is seldom an old one.
@@ -100,17 +100,12 @@ impl Report {
 
     /// What would no longer open without this key of the cluster, or of which that cannot be ruled out. The report must
     /// name keys as the cluster does: see [`Self::named_as`].
-    pub fn needs(&self, key: KeyId, keys: &[Key]) -> Needs<'_> {
-        // Of a key that is not known it is not known that it has none.
-        let has_identities =
-            keys.iter().find(|known| known.id == key).is_none_or(|known| !known.recipients.is_empty());
+    pub fn needs(&self, key: KeyId) -> Needs<'_> {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         for value in &self.values {
-            let is_age = value.format == Some(Format::Age);
             match &value.knowledge {
                 Knowledge::Opened(with) if !with.contains(&key) => {}
                 Knowledge::Opened(_) => known.push(value),
-                Knowledge::Unknown { .. } if is_age && !has_identities => {}
                 Knowledge::Unknown { .. } => unknown.push(value),
             }
         }
@@ -203,8 +198,8 @@ mod tests {
 
     const UNKNOWN: Knowledge = Knowledge::Unknown { why: "nobody opened it" };
 
-    fn needs<'r>(report: &'r Report, name: &str, keys: &[Key]) -> (Vec<&'r str>, Vec<&'r str>) {
-        let needs = report.needs(id(name), keys);
+    fn needs<'r>(report: &'r Report, name: &str) -> (Vec<&'r str>, Vec<&'r str>) {
+        let needs = report.needs(id(name));
         let items = |values: Vec<&'r Value>| values.into_iter().map(|value| value.item.as_str()).collect();
         (items(needs.known), items(needs.unknown))
     }
@@ -221,10 +216,9 @@ mod tests {
             ],
             unreadable: Vec::new(),
         };
-        let keys = [key("old", true), key("new", true)];
-        assert_eq!(needs(&report, "old", &keys), (vec!["old", "either"], vec!["claims", "silent"]));
-        assert_eq!(needs(&report, "gone", &keys), (vec![], vec!["claims", "silent"]));
-        assert!(!report.needs(id("gone"), &keys).is_empty());
+        assert_eq!(needs(&report, "old"), (vec!["old", "either"], vec!["claims", "silent"]));
+        assert_eq!(needs(&report, "gone"), (vec![], vec!["claims", "silent"]));
+        assert!(!report.needs(id("gone")).is_empty());
         assert_eq!(report.by_key()[&id("new")], Count { opened: 2, claimed: 1 });
     }
 
@@ -249,10 +243,13 @@ mod tests {
         let keys = [key("old", true), key("new", true), key("peer", false)];
         let report = report.named_as(&keys);
         let old = ["one", "both", "bare", "other-cluster", "anonymous", "classic"];
-        assert_eq!(needs(&report, "old", &keys), (old.to_vec(), vec!["unknown"]));
-        assert_eq!(needs(&report, "new", &keys), (vec![], vec!["unknown"]));
-        // Without identities it opens none of these, known or not.
-        assert_eq!(needs(&report, "peer", &keys), (vec![], vec![]));
+        assert_eq!(needs(&report, "old"), (old.to_vec(), vec!["unknown"]));
+        assert_eq!(needs(&report, "new"), (vec!["newer"], vec!["unknown"]));
+        assert_eq!(
+            needs(&report, "peer"),
+            (vec![], vec!["unknown"]),
+            "nobody knows that it has no identities"
+        );
         assert_eq!(report.by_key()[&id("new")], Count { opened: 1, claimed: 1 });
         assert!(!report.by_key().contains_key(&id("new-pq")));
     }
@@ -260,7 +257,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_may_hold_anything() {
         let report = Report { values: Vec::new(), unreadable: vec!["a.yaml".into()] };
-        assert!(!report.needs(id("old"), &[]).is_empty());
-        assert!(Report::default().needs(id("old"), &[]).is_empty());
+        assert!(!report.needs(id("old")).is_empty());
+        assert!(Report::default().needs(id("old")).is_empty());
     }
 }

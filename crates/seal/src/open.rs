@@ -3,7 +3,7 @@
 use crate::binding::{BindingError, binding_of};
 use crate::hints::Hints;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use privyseal_envelope::age::FileKey;
+use privyseal_envelope::age::{FileKey, RecipientStanza};
 use privyseal_envelope::{
     Binding, DecodeError, Fingerprint, Format, Item, KeyId, NameError, Plaintext, SealedValue, age, classic,
 };
@@ -196,12 +196,19 @@ impl Keys<'_> {
         }
         let claimed: Vec<_> = recipients.iter().filter_map(|recipient| recipient.claimed).collect();
         let first: Vec<_> = claimed.iter().copied().chain(self.last_good).collect();
-        for entry in self.keyring.candidates(&first) {
-            for identity in entry.identities() {
-                let stanzas = recipients.iter().filter(|recipient| recipient.kind == identity.kind());
-                attempts.take(stanzas.count())?;
-                if let Some(unwrapped) = file.unwrap(identity)? {
-                    return Ok((unwrapped, entry.fingerprint()));
+        // Where a hint names key and stanza one operation is enough; hints may lie, so all the rest comes after.
+        for is_named in [true, false] {
+            for entry in self.keyring.candidates(&first) {
+                let names =
+                    |recipient: &&RecipientStanza| recipient.claimed.is_some_and(|id| entry.goes_by(id));
+                for identity in entry.identities() {
+                    let kind = |recipient: &&RecipientStanza| recipient.kind == identity.kind();
+                    for recipient in recipients.iter().filter(kind).filter(|one| names(one) == is_named) {
+                        attempts.take(1)?;
+                        if let Some(unwrapped) = file.unwrap_at(identity, recipient.at)? {
+                            return Ok((unwrapped, entry.fingerprint()));
+                        }
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! `privyseal keys retire`
 
 use super::evidence::{Evidence, gather};
-use crate::cluster::{ClusterKey, KeyState};
+use crate::cluster::KeyState;
 use crate::error::{CommandError, Shown};
 use crate::key_files::KeyFileOptions;
 use crate::key_source::ClusterOptions;
@@ -77,8 +77,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             KeyState::OpeningOnly | KeyState::Compromised => {}
         }
         let report = gather(session, tree, &keys).await?;
-        let keys: Vec<_> = keys.iter().map(ClusterKey::for_report).collect();
-        let needs = report.needs(key.key_id(), &keys);
+        let needs = report.needs(key.key_id());
         if !needs.is_empty() {
             let refused = refusal(&key.key_id().to_string(), &needs);
             if !args.force {

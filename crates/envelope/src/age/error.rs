@@ -1,6 +1,6 @@
 //! Errors of the age format. None of them holds a byte of a value, a key or the text that was given.
 
-use super::{BindingLine, MAX_RECIPIENT_STANZAS};
+use super::{BindingLine, MAX_HEADER_BYTES, MAX_RECIPIENT_STANZAS};
 use std::fmt;
 
 /// A value does not open.
@@ -102,6 +102,8 @@ pub enum RewrapError {
     },
     /// Some would be post-quantum and some not.
     Mixed,
+    /// The header would be larger than any that is read.
+    TooLarge,
     /// The cryptographic library refused.
     Crypto,
 }
@@ -117,6 +119,9 @@ impl fmt::Display for RewrapError {
                 "it would have post-quantum and classical recipients, and the classical ones would undo the protection \
                  of the others",
             ),
+            Self::TooLarge => {
+                write!(f, "its header would have more than {MAX_HEADER_BYTES} bytes, or too many parts, and is not read then")
+            }
             Self::Crypto => f.write_str("the cryptographic library could not seal"),
         }
     }

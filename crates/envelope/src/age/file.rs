@@ -1,12 +1,11 @@
 //! Sealing and opening: a value as an age file whose payload begins with its binding line.
 
-use super::header::Header;
-use super::header::MAX_RECIPIENT_STANZAS;
+use super::header::{Header, MAX_RECIPIENT_STANZAS};
 use super::{BindingLine, Identity, Kind, OpenError, Recipient, Recipients, RewrapError, VaultStanza};
 use crate::{Binding, Format, Item, KeyId, Plaintext, SealError, SealedValue};
 use age::secrecy::ExposeSecret as _;
 use age_core::format::Stanza;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use zeroize::Zeroizing;
 
 /// Length in bytes of what each recipient's stanza wraps.
@@ -173,6 +172,13 @@ impl<'a> File<'a> {
         chunks.checked_sub(chunks.div_ceil(CHUNK_LEN + TAG_LEN).max(1) * TAG_LEN)
     }
 
+    /// The tags of stanzas of kinds that we do not know: a plugin's, an SSH key's. Whoever they are for may open the value,
+    /// and nothing is known of them. What age adds so that readers learn to pass over such stanzas is left out. A tag is any
+    /// printable ASCII, and whoever sealed chose it.
+    pub fn strangers(&self) -> impl Iterator<Item = &str> {
+        self.header.strangers()
+    }
+
     /// The stanza of a Key Vault key in that place, if there is one.
     pub fn vault_stanza(&self, at: usize) -> Option<VaultStanza> {
         VaultStanza::of(&self.header.stanza(at)?)
@@ -208,21 +214,28 @@ impl<'a> File<'a> {
     /// # Errors
     /// [`OpenError::Header`] if such a stanza is malformed (C2SP age: it must not be passed over).
     pub fn unwrap(&self, identity: &Identity) -> Result<Option<Unwrapped>, OpenError> {
-        for (at, kind) in self.header.recipients() {
-            if kind != identity.kind() {
-                continue;
-            }
-            let stanza = self.header.stanza(at).ok_or(OpenError::Header)?;
-            match identity.as_age().unwrap_stanza(&stanza) {
-                None => {}
-                Some(Err(_)) => return Err(OpenError::Header),
-                Some(Ok(key)) => {
-                    let file_key = FileKey(Zeroizing::new(*key.expose_secret()));
-                    return Ok(Some(Unwrapped { file_key, at }));
-                }
+        for recipient in self.recipients().filter(|recipient| recipient.kind == identity.kind()) {
+            if let Some(unwrapped) = self.unwrap_at(identity, recipient.at)? {
+                return Ok(Some(unwrapped));
             }
         }
         Ok(None)
+    }
+
+    /// Tries an identity with the stanza in one place: one private operation, if it is of its kind.
+    ///
+    /// # Errors
+    /// [`OpenError::Header`] if the stanza is malformed.
+    pub fn unwrap_at(&self, identity: &Identity, at: usize) -> Result<Option<Unwrapped>, OpenError> {
+        let stanza = self.header.stanza(at).ok_or(OpenError::Header)?;
+        match identity.as_age().unwrap_stanza(&stanza) {
+            None => Ok(None),
+            Some(Err(_)) => Err(OpenError::Header),
+            Some(Ok(key)) => {
+                let file_key = FileKey(Zeroizing::new(*key.expose_secret()));
+                Ok(Some(Unwrapped { file_key, at }))
+            }
+        }
     }
 
     /// Opens the value for one object and item.
@@ -245,13 +258,45 @@ impl<'a> File<'a> {
     }
 
     fn decrypt(&self, file_key: &FileKey) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let decryptor = age::Decryptor::new_buffered(self.bytes).map_err(refusal)?;
+        let whole = WholeHeader { rest: self.bytes, header: self.header.len() };
+        let decryptor = age::Decryptor::new_buffered(whole).map_err(refusal)?;
         let known = Known(file_key);
         let mut reader = decryptor.decrypt(std::iter::once(&known as _)).map_err(refusal)?;
         // As large as it can become: growing would leave copies of the plaintext behind.
         let mut payload = Zeroizing::new(Vec::with_capacity(self.bytes.len() - self.header.len()));
         reader.read_to_end(&mut payload).map_err(|_| OpenError::Damaged)?;
         Ok(payload)
+    }
+}
+
+/// Gives the age crate the header in one piece. It would ask for a line at a time, and read all that it has from the start
+/// again each time: quadratic in the lines, which whoever seals chooses.
+struct WholeHeader<'a> {
+    rest: &'a [u8],
+    header: usize,
+}
+
+impl io::Read for WholeHeader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.rest.read(into)
+    }
+}
+
+impl io::BufRead for WholeHeader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.rest)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.rest = &self.rest[count..];
+    }
+
+    fn read_until(&mut self, _: u8, into: &mut Vec<u8>) -> io::Result<usize> {
+        let count = std::mem::take(&mut self.header).min(self.rest.len());
+        let (header, rest) = self.rest.split_at(count);
+        into.extend_from_slice(header);
+        self.rest = rest;
+        Ok(count)
     }
 }
 
@@ -289,6 +334,8 @@ impl Opened<'_> {
         }
         let mut bytes = header.with(self.file_key, &changed, &added);
         bytes.extend_from_slice(&self.file.bytes[header.len()..]);
+        // Stanzas of kinds that we do not know stay too, and take room.
+        Header::parse(&bytes).map_err(|_| RewrapError::TooLarge)?;
         Ok(SealedValue::from_bytes(bytes))
     }
 
@@ -595,6 +642,67 @@ mod tests {
             // All of one kind for all of the other is no mixture.
             let replace = places.iter().map(|place| (*place, &other)).collect();
             assert!(opened.rewrap(&Rewrap { replace, ..Rewrap::default() }).is_ok());
+        }
+    }
+
+    /// A file of a stranger, who knows its file key: its header with more text in it, under the right MAC.
+    fn padded(value: &SealedValue, key: &Identity, padding: &str) -> SealedValue {
+        let text = value.as_bytes();
+        let start = b"age-encryption.org/v1\n".len();
+        let bytes = [&text[..start], padding.as_bytes(), &text[start..]].concat();
+        let file = File::from_bytes(&bytes).unwrap();
+        let file_key = file.unwrap(key).unwrap().unwrap().file_key;
+        let mut padded = file.header.with(&file_key, &[], &[]);
+        padded.extend_from_slice(&bytes[file.header.len()..]);
+        SealedValue::from_bytes(padded)
+    }
+
+    /// The age crate reads a header from its start for every line of it.
+    #[test]
+    fn a_header_of_many_lines_costs_what_its_bytes_cost() {
+        let [_, [key, other, _]] = both();
+        let value = seal(b"v", &recipients([&key]), &Binding::ClusterWide, &item("a")).unwrap();
+        let line = format!("{}\n", "A".repeat(64));
+        let large = padded(&value, &key, &format!("-> stranger\n{}\n", line.repeat(980)));
+        let seen = Lines::default();
+        let file = File::parse(&large).unwrap();
+        let whole = WholeHeader { rest: large.as_bytes(), header: file.header.len() };
+        assert!(age::Decryptor::new_buffered(Counting(whole, &seen)).is_ok());
+        assert_eq!(seen.0.get(), 1, "it is asked for once");
+        assert!(open(&large, &key, &Binding::ClusterWide, &item("a")).is_ok());
+        assert_eq!(file.strangers().collect::<Vec<_>>(), ["stranger"]);
+
+        // There is no room for one more, and nothing is made that nobody reads.
+        let unwrapped = file.unwrap(&key).unwrap().unwrap();
+        let opened = file.open(&unwrapped.file_key, &Binding::ClusterWide, &item("a")).ok().unwrap();
+        let new = other.recipient();
+        let add = Rewrap { add: vec![&new; 31], ..Rewrap::default() };
+        assert_eq!(opened.rewrap(&add), Err(RewrapError::TooLarge));
+    }
+
+    #[derive(Default)]
+    struct Lines(std::cell::Cell<usize>);
+
+    struct Counting<'a>(WholeHeader<'a>, &'a Lines);
+
+    impl io::Read for Counting<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0.read(into)
+        }
+    }
+
+    impl io::BufRead for Counting<'_> {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            self.0.fill_buf()
+        }
+
+        fn consume(&mut self, count: usize) {
+            self.0.consume(count);
+        }
+
+        fn read_until(&mut self, byte: u8, into: &mut Vec<u8>) -> io::Result<usize> {
+            self.1.0.set(self.1.0.get() + 1);
+            self.0.read_until(byte, into)
         }
     }
 

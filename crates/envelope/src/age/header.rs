@@ -23,6 +23,8 @@ const STANZA: &[u8] = b"-> ";
 const MAC: &[u8] = b"---";
 const MAC_CHARACTERS: usize = 43;
 const HINT: &str = "privyseal.dev/key";
+/// What the tag of age's own filling ends with.
+const FILLING: &str = "-grease";
 
 /// A header that is well-formed and within bounds. Nothing is known yet of who wrote it.
 pub(super) struct Header<'a> {
@@ -72,13 +74,17 @@ impl<'a> Header<'a> {
         self.stanzas.iter().enumerate().filter_map(|(at, entry)| Some((at, Kind::of_tag(entry.stanza.tag)?)))
     }
 
+    /// Tags of stanzas that are neither a recipient of a kind that we know, nor a hint, nor age's own filling.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = &str> {
+        let tags = self.stanzas.iter().map(|entry| entry.stanza.tag);
+        tags.filter(|tag| Kind::of_tag(tag).is_none() && *tag != HINT && !tag.ends_with(FILLING))
+    }
+
     /// What the stanza before one says of whose it is.
     pub(super) fn hint_of(&self, at: usize) -> Option<KeyId> {
-        let AgeStanza { tag: HINT, args, .. } = &self.stanzas.get(at.checked_sub(1)?)?.stanza else {
-            return None;
-        };
-        match args[..] {
-            [id] => id.parse().ok(),
+        let stanza = &self.stanzas.get(at.checked_sub(1)?)?.stanza;
+        match (stanza.tag, &stanza.args[..]) {
+            (HINT, [id]) if stanza.body().is_empty() => id.parse().ok(),
             _ => None,
         }
     }

@@ -76,8 +76,10 @@ pub fn judge_key_file(
             }
             Err(error) => return unusable(error.to_string()),
         },
+        // What is pinned is the certificate: recipients beside it could be anybody's, and are not sealed to either.
         KeySource::Certificate(_) => match PublicHalf::from_text(bytes) {
-            Ok(key) => {
+            Ok(PublicHalf { certificate, .. }) => {
+                let key = PublicHalf::from(certificate);
                 let fingerprint = key.fingerprint();
                 (ClusterKeys::of_key(cluster.clone(), &key), Evidence::Certificate { fingerprint })
             }

@@ -2,12 +2,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_custody::backup::{BackupKey, KeyState};
+use privyseal_custody::custody::Public;
 use privyseal_custody::key_secret::Look;
 use privyseal_custody::{MADE_BY, MakerMark, key_secret};
 use privyseal_envelope::Fingerprint;
 use privyseal_keys::{PublisherKey, PublisherPublicKey};
 use privyseal_manifest::Secret;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What is to be done with each key, and with the publisher key.
 pub(super) struct Plan {
@@ -20,7 +21,7 @@ pub(super) struct Plan {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// The key is there, whatever its Secret is called and whatever its state is.
+    /// The key is there, its age identities too, whatever its Secret is called and whatever its state is.
     There { secret: String },
     /// Under its own name.
     Create,
@@ -48,15 +49,16 @@ impl Plan {
         taken: &[&str],
         publisher: Option<Option<PublisherPublicKey>>,
     ) -> Self {
-        let held: BTreeMap<Fingerprint, String> = there
-            .iter()
-            .filter_map(|secret| {
-                let subject = Look::at(secret).ok()?.subject;
-                Some((subject.public.fingerprint(), subject.secret))
-            })
-            .collect();
-        let place = |key: &&BackupKey| match held.get(&key.entry().fingerprint()) {
-            Some(secret) => Placement::There { secret: secret.clone() },
+        let looks: Vec<_> = there.iter().filter_map(|secret| Look::at(secret).ok()).collect();
+        let holds = |look: &&Look, key: &BackupKey| match &look.subject.public {
+            Public::Sealing(half) => {
+                let parts: BTreeSet<_> = half.fingerprints().collect();
+                key.entry().fingerprints().iter().all(|part| parts.contains(part))
+            }
+            Public::Publisher(_) => false,
+        };
+        let place = |key: &&BackupKey| match looks.iter().find(|look| holds(look, key)) {
+            Some(look) => Placement::There { secret: look.subject.secret.clone() },
             None if taken.contains(&key.name()) => Placement::CreateRenamed,
             None => Placement::Create,
         };
@@ -115,8 +117,10 @@ mod tests {
     use privyseal_custody::backup::Backup;
     use privyseal_custody::key_secrets::publisher_secret;
     use privyseal_envelope::rsa::KeySize;
+    use privyseal_envelope::{Item, Plaintext};
     use privyseal_keys::KeyPair;
     use privyseal_manifest::names;
+    use std::collections::BTreeMap;
 
     fn key(name: &str, label: &str, maker: Option<&PublisherKey>) -> Secret {
         let day = SignedDuration::from_hours(24);
@@ -169,6 +173,29 @@ mod tests {
         let made = Placement::CreateRenamed.secret(retired, "new", true);
         let name = format!("sealed-secrets-key{}", retired.entry().fingerprint().key_id());
         assert_eq!((made.metadata.name, made.metadata.generate_name), (Some(name), None));
+    }
+
+    /// The cluster's leader may have given the same RSA key others, or none yet; values are sealed to those of the backup.
+    #[test]
+    fn a_key_without_the_identities_of_the_backup_is_not_there() {
+        let ours = publisher();
+        let whole = key("a", "active", None);
+        let backup = Backup::new(publisher_secret(&ours, "old"), vec![whole.clone()]).ok().unwrap();
+        let wanted: Vec<_> = backup.keys().iter().collect();
+        let mut bare = whole.clone();
+        for item in ["tls.crt", "tls.key"] {
+            let text = String::from_utf8(whole.data[item].expose().to_vec()).unwrap();
+            let pem: String = text
+                .lines()
+                .filter(|line| !line.to_lowercase().starts_with("age"))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            bare.data.insert(Item::parse(item).unwrap(), Plaintext::new(pem.into_bytes()));
+        }
+        assert!(key_secret::from_secret(&bare).is_ok_and(|entry| entry.identities().is_empty()));
+        assert_eq!(Plan::new(&ours, &wanted, &[bare], &["a"], None).keys, [Placement::CreateRenamed]);
+        let there = Placement::There { secret: "a".to_owned() };
+        assert_eq!(Plan::new(&ours, &wanted, &[whole], &["a"], None).keys, [there]);
     }
 
     #[test]
