@@ -377,7 +377,7 @@ impl KeyFinder<'_> {
                     serial: list.serial,
                     time: list.time,
                 };
-                Ok(Found { siblings: Some(found::all_keys(&list)), ..Found::of_half(half, provenance) })
+                Ok(Found::of_half(half, provenance).of_list(&list))
             }
         }
     }

@@ -27,6 +27,7 @@ mod key_files;
 mod key_source;
 mod key_vault;
 mod network;
+mod object_size;
 mod output;
 mod plaintext_file;
 mod progress;

@@ -22,7 +22,7 @@ pub(crate) struct TrustOptions {
     #[arg(long, value_name = "FILE", env = "PRIVYSEAL_TRUST", hide_env_values = true)]
     trust: Option<PathBuf>,
 
-    /// Trust a cluster that is not in the trust file yet, if this is its fingerprint. May be repeated
+    /// Trust a cluster or recipient that is not in the trust file yet, if this is its fingerprint. May be repeated
     #[arg(long, value_name = "FINGERPRINT")]
     yes_trust: Vec<Fingerprint>,
 }
@@ -107,7 +107,7 @@ impl TrustFile<'_> {
                 Ok(())
             }
             (Judgement::Unknown, Subject::Cluster(_) | Subject::Recipient(_)) => {
-                self.ask(&name, evidence, &origin)?;
+                self.ask(subject, evidence, &origin)?;
                 self.remember(subject, evidence, true);
                 Ok(())
             }
@@ -115,7 +115,8 @@ impl TrustFile<'_> {
                 "{origin}: {name} has {evidence}, but {pinned} is trusted. Somebody may be giving you a key of their own"
             ))
             .hint(format!(
-                "ask somebody who knows the cluster; if its key did change, remove {name} from {}",
+                "ask somebody who {}; if the key did change, remove {name} from {}",
+                who_knows(subject),
                 self.name()
             ))),
             (Judgement::Outdated { newest }, _) => Err(CommandError::failed(format!(
@@ -139,7 +140,7 @@ impl TrustFile<'_> {
         match self.trust.judge_publisher(subject, publisher) {
             Judgement::Unknown => {
                 let evidence = Evidence::Publisher { fingerprint: publisher, serial: 0 };
-                self.ask(&name, evidence, &origin)?;
+                self.ask(subject, evidence, &origin)?;
                 self.remember(subject, evidence, true);
                 Ok(())
             }
@@ -160,23 +161,28 @@ impl TrustFile<'_> {
         self.trust.known_as(publisher).map(|subject| Shown(&subject.to_string()).to_string()).collect()
     }
 
-    fn ask(&self, name: &Shown<'_>, evidence: Evidence, origin: &Shown<'_>) -> Result<(), CommandError> {
+    fn ask(&self, subject: &Subject, evidence: Evidence, origin: &Shown<'_>) -> Result<(), CommandError> {
+        let (shown, who_knows) = (subject.to_string(), who_knows(subject));
+        let name = Shown(&shown);
         let fingerprint = evidence.fingerprint();
         if self.options.yes_trust.contains(&fingerprint) {
             return Ok(());
         }
         let question = format!(
             "{origin}: {name} is not in {}. It has {evidence}.\n\
-             Compare that with somebody who knows the cluster. Do you trust it?",
+             Compare that with somebody who {who_knows}. Do you trust it?",
             self.name()
         );
         match speech::confirm(&question) {
             Some(true) => Ok(()),
             Some(false) => Err(CommandError::failed(format!("{name}: not trusted; nothing was done"))),
-            None => Err(CommandError::failed(format!("{origin}: {name} is not in {}. It has {evidence}", self.name()))
-                .hint(format!(
-                    "compare the fingerprint with somebody who knows the cluster, then add `--yes-trust {fingerprint}`"
-                ))),
+            None => Err(CommandError::failed(format!(
+                "{origin}: {name} is not in {}. It has {evidence}",
+                self.name()
+            ))
+            .hint(format!(
+                "compare the fingerprint with somebody who {who_knows}, then add `--yes-trust {fingerprint}`"
+            ))),
         }
     }
 
@@ -207,6 +213,13 @@ impl TrustFile<'_> {
             Some(file) => Shown(&file.to_string_lossy()).to_string(),
             None => "the trust file".to_owned(),
         }
+    }
+}
+
+fn who_knows(subject: &Subject) -> &'static str {
+    match subject {
+        Subject::Cluster(_) | Subject::Context(_) => "knows the cluster",
+        Subject::Recipient(_) => "knows whose key it is",
     }
 }
 

@@ -3,7 +3,7 @@
 mod buffer;
 mod editor;
 
-use super::set::{cannot_seal, fill_in_namespace, own_format};
+use super::set::{cannot_seal, fill_in_namespace, own_format, warn_of_sealed};
 use super::unseal::does_not_open;
 use crate::arguments::{parse_name, parse_namespace};
 use crate::error::{CommandError, ErrorKind, Shown};
@@ -103,40 +103,41 @@ impl Args {
         let mut object = file.sealed.object.clone();
         let mut hints = Hints::read(object.metadata.annotations.as_ref());
         changes.removed.iter().for_each(|item| hints.forget(item.as_str()));
-        let mut sealed = Vec::new();
-        let mut found = None;
+        let (mut sealed, mut used) = (Vec::new(), Vec::new());
+        let mut target = None;
         if !changes.set.is_empty() {
             let now = Timestamp::now();
             // It may ask the person or the network, and wait for either.
-            let target = interrupt::treated(Manner::Exit, || {
+            let chosen = interrupt::treated(Manner::Exit, || {
                 interrupt::check()?;
                 let choice = self.sealing.choose(Some(&self.file))?;
                 self.sealing.find(&mut self.sealing.finder(now), &choice, false)
             })?;
-            let mut used = Vec::new();
             for (item, value) in &changes.set {
                 hints.write(object.metadata.annotations.get_or_insert_default());
-                let keys = target.keys(own_format(file, item.as_str()), now)?;
+                let keys = chosen.keys(own_format(file, item.as_str()), now)?;
                 let (value, noted) = seal_item(&object, item, value, keys.seal_to())
                     .map_err(|error| cannot_seal(file, &error))?;
                 used.push(keys);
                 hints = noted;
                 sealed.push((item.as_str(), value.to_base64()));
             }
-            found = used.into_iter().next().map(|keys| (target, keys));
+            target = Some(chosen);
         }
         interrupt::check()?;
         file.write(|mut edit| {
-            for (item, value) in sealed {
-                edit = edit.set_item(item, value);
+            for (item, value) in &sealed {
+                edit = edit.set_item(item, value.clone());
             }
             for item in &changes.removed {
                 edit = edit.remove_item(item.as_str());
             }
             edit.sealed_with(hints.to_text())
         })?;
-        if let Some((target, keys)) = found {
-            target.announce(&keys);
+        if let Some(target) = target {
+            target.announce(&used);
+            changes.removed.iter().for_each(|item| _ = object.spec.encrypted_data.remove(item.as_str()));
+            warn_of_sealed(&mut object, &self.file, sealed, &hints, &target);
         }
         let word = |item| if items.contains_key(item) { "changed" } else { "added" };
         for (item, _) in &changes.set {

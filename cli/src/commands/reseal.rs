@@ -10,8 +10,11 @@
 
 mod changes;
 mod controller;
+mod conversion;
 mod destination;
+mod differences;
 mod keys;
+mod recipients;
 mod report;
 
 use super::ReportFormat;
@@ -19,12 +22,14 @@ use crate::error::{CommandError, Shown};
 use crate::interrupt;
 use crate::key_files::KeyFileOptions;
 use crate::key_source::SealingOptions;
+use crate::object_size;
 use crate::output::{Content, Staged};
 use crate::progress::Progress;
 use crate::sealed_file::refuse_if_changed;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
 use changes::ChangeOptions;
 use destination::Destinations;
+use differences::differences;
 use jiff::Timestamp;
 use privyseal_envelope::KeyId;
 use privyseal_manifest::SealedSecret;
@@ -136,20 +141,18 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     }
     let destinations = destinations.into_all();
     interrupt::check()?;
-    let mut differences = jobs
-        .iter()
-        .flat_map(|job| changes.differences(job, &destinations[job.destination]))
-        .collect::<Vec<_>>();
-    if !differences.is_empty() {
-        differences
-            .push(CommandError::failed("the values are not as they are asked for; nothing was opened"));
-        return CommandError::all(differences);
+    let mut differing: Vec<_> =
+        jobs.iter().flat_map(|job| differences(job, &destinations[job.destination], &changes)).collect();
+    if !differing.is_empty() {
+        errors.append(&mut differing);
+        errors.push(CommandError::failed("the values are not as they are asked for; nothing was opened"));
+        return CommandError::all(errors);
     }
 
     let progress = Progress::new(jobs.len(), "resealing");
     let outcomes = if args.keys.is_given() {
-        let asked = keys::Asked { changes: &changes, only: args.only_key, now };
-        keys::reseal(&jobs, &destinations, &args.keys.load()?, asked, &progress)
+        let keyring = args.keys.load()?;
+        keys::reseal(&jobs, &destinations, &keyring, &changes, args.only_key, now, &progress)
     } else {
         controller::reseal(&jobs, &destinations, args.only_key, &progress)?
     };
@@ -176,6 +179,12 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 
     let report = Report::of(&done);
     report.announce(args.dry_run);
+    if changes.format.is_some() {
+        conversion::announce(&done, &destinations, &changes, args.dry_run);
+    }
+    for (job, outcome) in done.iter().filter(|(_, outcome)| !outcome.values.is_empty()) {
+        object_size::warn(&job.place(), &outcome.object(job));
+    }
     match args.output {
         ReportFormat::Text => report.write_text()?,
         ReportFormat::Json => report.write_json(&errors)?,
@@ -188,10 +197,15 @@ impl Job<'_> {
         &self.file.objects[self.index].1.object
     }
 
-    /// An error that says which object of which file it is about.
-    fn message(&self, what: impl std::fmt::Display) -> String {
+    /// Which object of which file it is.
+    fn place(&self) -> String {
         let sealed = &self.file.objects[self.index].1;
-        sealed.message(format_args!("{}: {what}", name_of(&sealed.object)))
+        sealed.message(name_of(&sealed.object))
+    }
+
+    /// A message that says which object of which file it is about.
+    fn message(&self, what: impl std::fmt::Display) -> String {
+        format!("{}: {what}", self.place())
     }
 }
 
@@ -239,6 +253,13 @@ impl Outcome {
     /// Nothing is written for the annotation alone, unless it is wrong about a value.
     fn changes(&self, object: &SealedSecret) -> bool {
         !self.values.is_empty() || Hints::contradict(object, &self.opened_with)
+    }
+
+    /// The object as it becomes.
+    fn object(&self, job: &Job<'_>) -> SealedSecret {
+        let mut object = job.object().clone();
+        object.spec.encrypted_data.extend(self.values.clone());
+        object
     }
 
     fn edit(&self, job: &Job<'_>) -> Edit {

@@ -1,11 +1,13 @@
 //! `privyseal seal`
 
 use super::ManifestFormat;
+use super::reseal::name_of;
 use crate::arguments::{parse_name, parse_namespace, scope_parser};
 use crate::documents::{Input, Located, collect};
 use crate::error::CommandError;
 use crate::input::Source;
 use crate::key_source::{Choice, Keys, SealingOptions, Target};
+use crate::object_size;
 use crate::output::{Content, Destination, Staged};
 use crate::values::ValueOptions;
 use jiff::Timestamp;
@@ -92,7 +94,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         batch.seal(keys, args.scope, choice.scope)
     }))?;
     for (_, target, keys) in &chosen {
-        target.announce(keys);
+        target.announce(std::slice::from_ref(keys));
+    }
+    for (secret, sealed) in batches.iter().flat_map(|batch| &batch.secrets).zip(sealed.iter().flatten()) {
+        object_size::warn(&secret.message(name_of(sealed)), sealed);
     }
     if args.in_place {
         replace_files(&batches, &sealed, args.output)

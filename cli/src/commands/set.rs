@@ -3,14 +3,18 @@
 use crate::arguments::{parse_item, parse_name, parse_namespace};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
-use crate::key_source::SealingOptions;
+use crate::key_source::{SealingOptions, Target};
+use crate::object_size;
 use crate::sealed_file::SealedFile;
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_envelope::{Format, Item, Name, Namespace, Plaintext, SealedValue};
+use privyseal_manifest::SealedSecret;
+use privyseal_seal::hints::Hints;
 use privyseal_seal::{BindingError, SealError, seal_item};
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Seal one value into a SealedSecret that is there already
@@ -71,8 +75,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let (sealed, hints) = seal_item(&file.sealed.object, &args.item, &value, keys.seal_to())
         .map_err(|error| cannot_seal(&file, &error))?;
     file.write(|edit| edit.set_item(item, sealed.to_base64()).sealed_with(hints.to_text()))?;
-    target.announce(&keys);
-    warn_of_others(&file, item, &sealed);
+    target.announce(&[keys]);
+    warn_of_sealed(&mut file.sealed.object, &args.file, [(item, sealed.to_base64())], &hints, &target);
     speech::note(format_args!("{}: {item} is set", Shown(&args.file.to_string_lossy())));
     Ok(())
 }
@@ -134,12 +138,23 @@ pub(super) fn own_format(file: &SealedFile, item: &str) -> Option<Format> {
     there.and_then(|text| SealedValue::from_base64(text).ok()).map(|value| value.format())
 }
 
-/// Whoever can open one item of an object and not the others gets no Secret. That is told, since it may be meant.
-fn warn_of_others(file: &SealedFile, item: &str, sealed: &SealedValue) {
-    let others: Vec<_> = privyseal_seal::sealed_otherwise(&file.sealed.object, item, sealed)
-        .into_iter()
-        .map(|name| Shown(name).to_string())
-        .collect();
+/// Says what is noteworthy of an object of which some items were sealed just now: whoever can open one item of it and not
+/// the others gets no Secret, which may be meant, and it may be too large.
+pub(super) fn warn_of_sealed<'a>(
+    object: &mut SealedSecret,
+    file: &Path,
+    sealed: impl IntoIterator<Item = (&'a str, String)>,
+    hints: &Hints,
+    target: &Target,
+) {
+    let mut just_now = BTreeSet::new();
+    for (item, value) in sealed {
+        object.spec.encrypted_data.insert(item.to_owned(), value);
+        just_now.insert(item);
+    }
+    hints.write(object.metadata.annotations.get_or_insert_default());
+    let others = privyseal_seal::sealed_otherwise(object, &just_now, |key| target.owner(key));
+    let others: Vec<_> = others.into_iter().map(|name| Shown(name).to_string()).collect();
     if !others.is_empty() {
         speech::warning(format_args!(
             "other items of the object are sealed otherwise, for others or in another format: {}; `privyseal inspect` shows \
@@ -147,6 +162,7 @@ fn warn_of_others(file: &SealedFile, item: &str, sealed: &SealedValue) {
             others.join(", ")
         ));
     }
+    object_size::warn(&file.to_string_lossy(), object);
 }
 
 pub(super) fn cannot_seal(file: &SealedFile, error: &SealError) -> CommandError {

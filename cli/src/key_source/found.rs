@@ -10,6 +10,7 @@ use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::{Certificate, NotUsable, PublicHalf, Published, PublishedKeys};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The sealing keys of one who is to open, and who says that they are the ones.
 pub(crate) struct Found {
@@ -24,6 +25,8 @@ pub(crate) struct Found {
     /// All keys of the cluster that the signed list names, revoked ones too; none if there is no list. Of a recipient it
     /// is the recipient itself.
     pub(crate) siblings: Option<BTreeSet<Fingerprint>>,
+    /// See [`Found::key_ids`].
+    ids: OnceLock<BTreeSet<KeyId>>,
 }
 
 /// Who says that keys are the ones to seal with.
@@ -97,22 +100,25 @@ pub(crate) fn newest_usable(list: &PublishedKeys, now: Timestamp) -> Option<Cert
     newest_half(list, now).map(|half| half.certificate)
 }
 
-/// All keys that a list names, recipients too.
-pub(super) fn all_keys(list: &PublishedKeys) -> BTreeSet<Fingerprint> {
-    list.keys.iter().flat_map(PublicHalf::fingerprints).chain(list.revoked.iter().copied()).collect()
-}
-
 impl Found {
     /// A key that nobody signed a list for.
     pub(super) fn of_half(half: PublicHalf, provenance: Provenance) -> Self {
         let PublicHalf { certificate, recipients } = half;
-        Self { certificate: Some(certificate), recipients, provenance, published: None, siblings: None }
+        let ids = OnceLock::new();
+        Self { certificate: Some(certificate), recipients, provenance, published: None, siblings: None, ids }
+    }
+
+    /// The same, knowing all keys of the list, recipients too.
+    pub(super) fn of_list(self, list: &PublishedKeys) -> Self {
+        let keys = list.keys.iter().flat_map(PublicHalf::fingerprints);
+        Self { siblings: Some(keys.chain(list.revoked.iter().copied()).collect()), ..self }
     }
 
     /// A recipient that is no cluster.
     pub(super) fn of_recipient(recipient: Recipient, provenance: Provenance) -> Self {
         let siblings = Some(BTreeSet::from([recipient.fingerprint()]));
-        Self { certificate: None, recipients: vec![recipient], provenance, published: None, siblings }
+        let (recipients, ids) = (vec![recipient], OnceLock::new());
+        Self { certificate: None, recipients, provenance, published: None, siblings, ids }
     }
 
     /// A recipient that the command line names.
@@ -142,8 +148,7 @@ impl Found {
                     serial: list.serial,
                     time: list.time,
                 };
-                let siblings = Some(all_keys(&list));
-                Ok(Self { published: Some(texts), siblings, ..Self::of_half(half, provenance) })
+                Ok(Self { published: Some(texts), ..Self::of_half(half, provenance).of_list(&list) })
             }
             Answer::Served { server, service, certificate } => {
                 let provenance = Provenance::Served { cluster, server, service };
@@ -158,10 +163,27 @@ impl Found {
     }
 
     /// The key ids that its keys go by, and those of the keys that it had before, as far as they are known.
-    pub(crate) fn key_ids(&self) -> BTreeSet<KeyId> {
-        let newest = self.certificate.iter().map(Certificate::fingerprint);
-        let newest = newest.chain(self.recipients.iter().map(Recipient::fingerprint));
-        newest.chain(self.siblings.iter().flatten().copied()).map(|key| key.key_id()).collect()
+    pub(crate) fn key_ids(&self) -> &BTreeSet<KeyId> {
+        self.ids.get_or_init(|| {
+            let newest = self.certificate.iter().map(Certificate::fingerprint);
+            let newest = newest.chain(self.recipients.iter().map(Recipient::fingerprint));
+            newest.chain(self.siblings.iter().flatten().copied()).map(|key| key.key_id()).collect()
+        })
+    }
+
+    /// Whether one of its keys, or of those that it had before as far as they are known, goes by this id.
+    pub(crate) fn goes_by(&self, key: KeyId) -> bool {
+        self.key_ids().contains(&key)
+    }
+
+    /// Whether it is a cluster whose older keys nobody names: a bare certificate.
+    pub(crate) fn is_unlisted(&self) -> bool {
+        self.siblings.is_none()
+    }
+
+    /// Whether it has a post-quantum recipient.
+    pub(crate) fn can_post_quantum(&self) -> bool {
+        self.recipient(Kind::Hybrid).is_some()
     }
 
     /// A short name, for people.
@@ -170,7 +192,30 @@ impl Found {
             (Provenance::Recipient, Some(recipient)) => {
                 format!("{} recipient {}", recipient.kind(), recipient.fingerprint())
             }
+            (
+                Provenance::CertificateFile { cluster, .. }
+                | Provenance::KeyFile { cluster, .. }
+                | Provenance::Published { cluster: Some(cluster), .. }
+                | Provenance::Served { cluster: Some(cluster), .. },
+                _,
+            ) => Shown(cluster).to_string(),
             (provenance, _) => provenance.to_string(),
+        }
+    }
+
+    /// That nothing of the age format can be sealed to it, and what to do.
+    pub(crate) fn without_recipients(&self) -> CommandError {
+        let this = CommandError::input(format!("{}: it names no age recipients", self.provenance));
+        match self.provenance {
+            // The certificate is what is pinned: recipients beside it would be anybody's.
+            Provenance::CertificateFile { .. } => this.hint(
+                "a certificate is pinned alone, without what stands beside it: name the cluster's signed list, `keys`, which \
+                 `privyseal keys fetch --published` writes, or seal in --format classic",
+            ),
+            _ => this.hint(
+                "its controller must be of this release or newer, and not that of sealed-secrets; get the current list with \
+                 `privyseal keys fetch`, or seal in --format classic",
+            ),
         }
     }
 

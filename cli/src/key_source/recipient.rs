@@ -49,17 +49,25 @@ impl ConfiguredRecipient {
     }
 }
 
-/// What an argument of the command line names: a recipient; or a file with recipients, one per line, or with the public
-/// half of a Key Vault key.
-pub(crate) fn named_recipients(argument: &str) -> Result<Vec<Recipient>, CommandError> {
+/// What an argument of an option names: a recipient; or a file with recipients, one per line, or with the public half of a
+/// Key Vault key.
+pub(crate) fn named_recipients(option: &str, argument: &str) -> Result<Vec<Recipient>, CommandError> {
+    let is_file = || argument == "-" || Path::new(argument).exists();
     match argument.parse() {
         Ok(recipient) => return Ok(vec![recipient]),
         // Whatever it is, it is not to be shown, nor looked for as a file.
         Err(error @ NotARecipient::Identity) => {
-            return Err(CommandError::input(format!("--recipient: {error}")));
+            return Err(CommandError::input(format!("{option}: {error}")));
         }
-        Err(error) if argument.starts_with("age1") && !Path::new(argument).exists() => {
-            return Err(CommandError::input(format!("--recipient: {error}")));
+        Err(error) if argument.starts_with("age1") && !is_file() => {
+            return Err(CommandError::input(format!("{option}: {error}")));
+        }
+        Err(_) if !is_file() => {
+            return Err(CommandError::input(format!(
+                "{option}: {} is neither a recipient nor a file",
+                Shown(argument)
+            ))
+            .hint("a recipient is age1pq1… or age1…; a file has recipients, one per line, or a PUBLIC KEY in PEM"));
         }
         Err(_) => {}
     }
@@ -74,7 +82,7 @@ pub(crate) fn named_recipients(argument: &str) -> Result<Vec<Recipient>, Command
 }
 
 /// As `age -R` reads a file: a recipient a line, comments and empty lines between.
-pub(crate) fn of_lines(name: &str, text: &[u8]) -> Result<Vec<Recipient>, CommandError> {
+fn of_lines(name: &str, text: &[u8]) -> Result<Vec<Recipient>, CommandError> {
     let text = std::str::from_utf8(text)
         .map_err(|_| CommandError::input(format!("{}: not a file of recipients: not UTF-8", Shown(name))))?;
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));

@@ -62,7 +62,7 @@ impl SealingOptions {
             origins.push(self.places.named(name, file)?);
         }
         for argument in &self.recipients {
-            origins.extend(named_recipients(argument)?.into_iter().map(Origin::Recipient));
+            origins.extend(named_recipients("--recipient", argument)?.into_iter().map(Origin::Recipient));
         }
         match origins.is_empty() {
             true => by_rule(&self.places, file),
@@ -75,14 +75,14 @@ impl SealingOptions {
         self.places.finder(now)
     }
 
-    /// The keys of a choice. With `live` clusters are asked themselves.
+    /// The keys of a choice. With `live` clusters that can be asked are asked themselves.
     pub(crate) fn find(
         &self,
         finder: &mut KeyFinder<'_>,
         choice: &Choice,
         live: bool,
     ) -> Result<Target, CommandError> {
-        let found = choice.origins.iter().map(|origin| match live {
+        let found = choice.origins.iter().map(|origin| match live && origin.connection().is_some() {
             true => finder.find_live(origin),
             false => finder.find(origin),
         });

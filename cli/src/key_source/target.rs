@@ -4,13 +4,15 @@ use super::Found;
 use crate::error::CommandError;
 use crate::speech;
 use jiff::Timestamp;
-use privyseal_envelope::Format;
 use privyseal_envelope::age::{Kind, Recipient, Recipients, RecipientsError};
 use privyseal_envelope::rsa::SealingKey;
+use privyseal_envelope::{Format, KeyId};
 use privyseal_seal::SealTo;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Those who are to open, each found and trusted.
+#[derive(Clone)]
 pub(crate) struct Target {
     found: Vec<Arc<Found>>,
     /// The format that the command line names.
@@ -21,7 +23,7 @@ pub(crate) struct Target {
 }
 
 /// The keys to seal to, in one format.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Keys {
     /// Format `classic`.
     Classic(SealingKey),
@@ -52,6 +54,23 @@ impl Target {
     /// All of them.
     pub(crate) fn found(&self) -> &[Arc<Found>] {
         &self.found
+    }
+
+    /// The same, and some more.
+    pub(crate) fn and(&self, more: &[Arc<Found>]) -> Self {
+        Self { found: self.found.iter().chain(more).cloned().collect(), ..self.clone() }
+    }
+
+    /// The same, but for those of whom a recipient is to open nothing any more.
+    pub(crate) fn without(mut self, dropped: &BTreeSet<KeyId>) -> Self {
+        let is_dropped = |recipient: &Recipient| dropped.contains(&recipient.fingerprint().key_id());
+        self.found.retain(|found| !found.recipients.iter().any(is_dropped));
+        self
+    }
+
+    /// Which of them a key is of, as far as their keys are known.
+    pub(crate) fn owner(&self, key: KeyId) -> Option<usize> {
+        self.found.iter().position(|found| found.goes_by(key))
     }
 
     /// The format for a value: what the command line says; else that of the value in whose place it comes; else what the
@@ -90,19 +109,12 @@ impl Target {
 
     /// Post-quantum, if all can; else classical, for all.
     fn recipients(&self) -> Result<Recipients, CommandError> {
-        let kind_of = |found: &Found| match found.recipient(Kind::Hybrid).is_some() {
-            true => Kind::Hybrid,
-            false => Kind::X25519,
-        };
         if let Some(none) = self.found.iter().find(|found| found.recipients.is_empty()) {
-            return Err(CommandError::input(format!("{}: it names no age recipients", none.provenance)).hint(
-                "its controller must be of this release or newer, and not that of sealed-secrets; get the current list \
-                 with `privyseal keys fetch`, or seal in --format classic",
-            ));
+            return Err(none.without_recipients());
         }
-        let hybrid = self.found.iter().all(|found| kind_of(found) == Kind::Hybrid);
+        let post_quantum = self.found.iter().all(|found| found.can_post_quantum());
+        let wanted = if post_quantum { Kind::Hybrid } else { Kind::X25519 };
         let chosen = |found: &Arc<Found>| -> Recipient {
-            let wanted = if hybrid { Kind::Hybrid } else { Kind::X25519 };
             found.recipient(wanted).unwrap_or(&found.recipients[0]).clone()
         };
         let recipients = Recipients::new(self.found.iter().map(chosen)).map_err(|error| match &error {
@@ -116,27 +128,30 @@ impl Target {
     }
 
     fn warn_of_classical(&self) {
-        let names = |post_quantum: bool| -> Vec<String> {
-            let wanted =
-                self.found.iter().filter(|found| found.recipient(Kind::Hybrid).is_some() == post_quantum);
-            wanted.map(|found| found.who()).collect()
+        let (could, cannot): (Vec<_>, Vec<_>) = self.found.iter().partition(|found| found.can_post_quantum());
+        let names = |these: Vec<&Arc<Found>>| -> String {
+            these.into_iter().map(|found| found.who()).collect::<Vec<_>>().join(", ")
         };
-        let (could, cannot) = (names(true), names(false));
         let reason = match could.is_empty() {
             true => String::new(),
-            false => format!(", though {} could", could.join(", ")),
+            false => format!(", though {} could", names(could)),
         };
         speech::warning(format_args!(
             "the values are not protected against a future quantum computer, because of {}{reason}",
-            cannot.join(", ")
+            names(cannot)
         ));
     }
 
-    /// Says on stderr whose keys are sealed with, and who says so; and if they do not last.
-    pub(crate) fn announce(&self, keys: &Keys) {
+    /// Says on stderr whose keys were sealed with, and who says so; and if they do not last.
+    pub(crate) fn announce(&self, used: &[Keys]) {
         for found in &self.found {
             found.provenance.announce();
         }
+        let distinct = used.iter().enumerate().filter(|(index, keys)| !used[..*index].contains(keys));
+        distinct.for_each(|(_, keys)| self.announce_keys(keys));
+    }
+
+    fn announce_keys(&self, keys: &Keys) {
         let until = |found: &Found| {
             let certificate = found.certificate.as_ref();
             certificate

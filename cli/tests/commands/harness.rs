@@ -35,7 +35,7 @@ pub(crate) struct TestKey {
 }
 
 impl TestKey {
-    fn generate(not_before: Timestamp, name: &str) -> Self {
+    pub(crate) fn generate(not_before: Timestamp, name: &str) -> Self {
         let hour = SignedDuration::from_hours(1);
         let pair = KeyPair::generate(KeySize::Rsa2048, "", not_before, hour).ok().unwrap();
         let mut secret = key_secret::to_secret(&pair, "", Some("privyseal")).unwrap();

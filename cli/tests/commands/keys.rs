@@ -72,3 +72,34 @@ fn fetch_checks_a_certificate_that_is_named() {
     has(&done.stderr, &[&key().fingerprint, &key().key_id]);
     has(&scene.run("keys fetch").fails(2), &["no sealing key is given"]);
 }
+
+#[test]
+fn an_age_identity_is_made_as_age_makes_it_and_opens_what_is_sealed_to_it() {
+    let scene = Scene::new();
+    for (kind, begins, recipient) in [
+        ("--age", "AGE-SECRET-KEY-PQ-1", "age1pq1"),
+        ("--age=hybrid", "AGE-SECRET-KEY-PQ-1", "age1pq1"),
+        ("--age=x25519", "AGE-SECRET-KEY-1", "age1"),
+    ] {
+        let done = scene.run(&format!("keys generate {kind} --out-file id.txt")).succeeds();
+        assert_eq!(done.stdout, "");
+        let text = scene.read("id.txt");
+        let lines: Vec<_> = text.lines().collect();
+        let [created, public, secret_key] = lines[..] else { panic!("{kind}: {} lines", lines.len()) };
+        assert!(created.starts_with("# created: 20") && secret_key.starts_with(begins), "{kind}");
+        let public = public.strip_prefix("# public key: ").unwrap();
+        assert!(public.starts_with(recipient), "{public}");
+        has(&done.stderr, &[public, " recipient SHA256:", " (id "]);
+        assert!(!done.stderr.contains("AGE-SECRET"), "{}", done.stderr);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(scene.path("id.txt")).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let sealed = scene.run(&format!("seal --recipient {public}")).stdin(secret(Some("ns"), Some("db")));
+        scene.file("sealed.yaml", sealed.succeeds().stdout);
+        scene.run("unseal --key id.txt sealed.yaml").succeeds();
+        std::fs::remove_file(scene.path("id.txt")).unwrap();
+    }
+    has(&scene.run("keys generate --age --size 2048").fails(2), &["cannot be used with"]);
+}

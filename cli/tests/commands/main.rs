@@ -5,6 +5,7 @@
     reason = "a test panics to fail; clippy sees tests only in functions marked so"
 )]
 
+mod age;
 mod backup;
 mod bad_input;
 mod cluster;

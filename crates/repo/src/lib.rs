@@ -20,6 +20,7 @@ mod document;
 mod key_file;
 pub mod lint;
 pub mod report;
+pub mod size;
 mod trust;
 
 pub use config::{Cluster, ClusterName, Config, KeySource, LintIgnore, RecipientName, RecipientSource, Rule};

@@ -6,6 +6,7 @@ use crate::key_source::KeyOptions;
 use crate::output::{Content, Destination};
 use crate::speech;
 use jiff::Timestamp;
+use privyseal_envelope::age::Kind;
 use privyseal_keys::PublicHalf;
 use privyseal_repo::KeyFile;
 use std::path::PathBuf;
@@ -13,8 +14,8 @@ use std::path::PathBuf;
 /// Fetch the certificate to seal with
 ///
 /// Writes the certificate as PEM to stdout, below it the cluster's age recipients, one per line, and on stderr which
-/// cluster it is from, who signed for it, its fingerprints and its dates. Compare the fingerprint once with someone who knows the cluster; from then on, the file is all that
-/// sealing needs.
+/// cluster it is from, who signed for it, its fingerprints and its dates. Compare the fingerprint once with someone who
+/// knows the cluster; from then on, the file is all that sealing needs.
 ///
 /// Asks for the signed list of keys that the controller publishes. Where there is none, as with the controller of
 /// sealed-secrets, it asks the controller's Service, and says that nobody signed the answer.
@@ -31,7 +32,7 @@ pub(super) struct Args {
     #[arg(long)]
     published: bool,
 
-    /// Write the age recipients alone, as `age -R` reads them
+    /// Write the age recipient alone that values are sealed to, as `age -R` reads it: the post-quantum one, if there is one
     #[arg(long, conflicts_with = "published")]
     recipients: bool,
 
@@ -69,15 +70,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             .hint("without --published you get the certificate, which a repository can hold too"));
         }
         (_, false) if args.recipients => {
-            let lines = found.recipients.iter().map(|recipient| format!("{recipient}\n"));
-            let text: String = lines.collect();
-            if text.is_empty() {
-                return Err(CommandError::failed(format!("{}: it has no age recipients", found.provenance))
-                    .hint(
-                        "its controller must be of this release or newer, and not that of sealed-secrets",
-                    ));
-            }
-            text
+            // Beside a post-quantum one, age takes no other.
+            let recipient = found.recipient(Kind::Hybrid).or(found.recipients.first());
+            let recipient = recipient.ok_or_else(|| found.without_recipients())?;
+            format!("{recipient}\n")
         }
         (_, false) => {
             PublicHalf { certificate: certificate.clone(), recipients: found.recipients.clone() }.to_text()

@@ -1,7 +1,7 @@
 //! Resealing in the cluster: each object is verified, and what an older key opens is sealed anew there.
 
-use super::changes::{described, is_rewrapped};
 use super::destination::Destination;
+use super::recipients::recipients_of;
 use super::{Job, Outcome};
 use crate::cluster::{Controller, OpenedWith, Verdict};
 use crate::error::CommandError;
@@ -9,8 +9,10 @@ use crate::interrupt;
 use crate::key_source::Found;
 use crate::progress::Progress;
 use futures::StreamExt as _;
+use privyseal_envelope::age::File;
 use privyseal_envelope::{Format, KeyId, SealedValue};
 use privyseal_manifest::SealedSecret;
+use privyseal_seal::claimed;
 use privyseal_seal::hints::Hints;
 use std::collections::BTreeMap;
 
@@ -67,7 +69,7 @@ impl State {
         let moved = values.iter().map(|(item, new)| {
             let key = self.opened_with.get(item).map(KeyId::to_string).unwrap_or_default();
             let text = |text: &str, classic: String| match SealedValue::from_base64(text) {
-                Ok(value) if value.format() == Format::Age => described(&value),
+                Ok(value) if value.format() == Format::Age => recipients_of(&value),
                 _ => classic,
             };
             let newest = SealedValue::from_base64(new).ok().and_then(|new| self.hints.key_of(item, &new));
@@ -91,10 +93,22 @@ async fn one(
     };
     let newest = found.certificate.as_ref().map(|certificate| certificate.fingerprint().key_id());
     let newest = newest.ok_or_else(|| CommandError::failed("a cluster without a key that seals"))?;
-    let wanted = |key: &KeyId| *key != newest && only.is_none_or(|only| *key == only);
     note(&mut state.hints, &state.object, &opened_with);
+    let hints = Hints::read(state.object.metadata.annotations.as_ref());
+    // A key goes by the ids of its recipients too, and the value says those itself.
+    let is_of = |item: &str, text: &str, key: KeyId, only: KeyId| {
+        let claims = |value: SealedValue| claimed(&hints, item, &value).contains(&only);
+        key == only
+            || SealedValue::from_base64(text)
+                .is_ok_and(|value| value.format() == Format::Age && claims(value))
+    };
+    let wanted = |item: &str, text: &str, key: KeyId| {
+        key != newest && only.is_none_or(|only| is_of(item, text, key, only))
+    };
     let mut part = state.object.clone();
-    part.spec.encrypted_data.retain(|item, _| opened_with.get(item).is_some_and(wanted));
+    part.spec
+        .encrypted_data
+        .retain(|item, text| opened_with.get(item).is_some_and(|key| wanted(item, text, *key)));
     state.opened_with.extend(opened_with);
     if part.spec.encrypted_data.is_empty() {
         return Ok(());
@@ -113,7 +127,7 @@ async fn one(
                 key => return Err(not_the_newest(job, newest, key)),
             },
             // Whoever else can open it is to go on doing so, and nobody may have come in.
-            Format::Age if is_rewrapped(&old, &new, found) => {}
+            Format::Age if is_resealed_for(&old, &new, found) => {}
             Format::Age => {
                 return Err(CommandError::failed(
                     job.message("the controller gave back another value than the one it was given"),
@@ -124,6 +138,22 @@ async fn one(
         state.object.spec.encrypted_data.insert(item, text.clone());
     }
     Ok(())
+}
+
+/// Whether what came back is the value that was sent, but for the newest key of the cluster in the place of an older one.
+fn is_resealed_for(old: &SealedValue, new: &SealedValue, cluster: &Found) -> bool {
+    let (Ok(before), Ok(after)) = (File::parse(old), File::parse(new)) else { return false };
+    let Some(exchanged) = before.exchanged(&after) else { return false };
+    let unnamed = exchanged.iter().filter(|(old, _)| old.claimed.is_none()).count();
+    let is_theirs = exchanged.iter().all(|(old, new)| match old.claimed {
+        Some(key) => {
+            let newest = cluster.recipient(new.kind).map(|newest| newest.fingerprint().key_id());
+            cluster.goes_by(key) && newest.is_some() && new.claimed == newest
+        }
+        // It does not say whose it is; there is only one that the controller opened it with.
+        None => new.claimed.is_none() && unnamed == 1,
+    });
+    !exchanged.is_empty() && is_theirs
 }
 
 fn note(hints: &mut Hints, object: &SealedSecret, opened_with: &OpenedWith) {

@@ -3,9 +3,10 @@
 use super::changes::Changes;
 use crate::cluster::Connection;
 use crate::error::CommandError;
-use crate::key_source::{Choice, Found, KeyFinder, SealingOptions, Target};
+use crate::key_source::{Choice, Found, KeyFinder, Keys, SealingOptions, Target};
+use crate::speech;
 use jiff::Timestamp;
-use privyseal_envelope::Fingerprint;
+use privyseal_envelope::{Fingerprint, Format};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +19,60 @@ pub(super) struct Destination {
     pub(super) from: Option<BTreeSet<Fingerprint>>,
     /// The clusters that can be asked, with their newest keys.
     pub(super) clusters: Vec<(Connection, Arc<Found>)>,
-    /// Whether the rule or the command line says the format, or names several, who are then all meant.
+    /// Whether the rule or the command line says the format, or names several, which takes format age.
     pub(super) is_explicit: bool,
+    /// What values of format classic, and of format age, are sealed anew to; none if that cannot be.
+    anew: [Option<Keys>; 2],
+}
+
+impl Destination {
+    fn new(
+        choice: &Choice,
+        target: Target,
+        clusters: Vec<(Connection, Arc<Found>)>,
+        changes: &Changes,
+        now: Timestamp,
+    ) -> Result<Self, CommandError> {
+        let from = if choice.named { None } else { Some(siblings(target.found())?) };
+        let is_explicit = choice.ruled.is_some() || target.found().len() > 1 || changes.format.is_some();
+        let mut this = Self { target, from, clusters, is_explicit, anew: [None, None] };
+        this.anew = [Format::Classic, Format::Age].map(|own| this.keys(own, changes, now).ok());
+        Ok(this)
+    }
+
+    /// Whether the command line says for whom values are sealed; else a rule of the repository does.
+    pub(super) fn is_named(&self) -> bool {
+        self.from.is_none()
+    }
+
+    /// What values of a format are sealed anew to, if they are.
+    ///
+    /// # Errors
+    /// Says why they cannot be.
+    pub(super) fn keys(&self, own: Format, changes: &Changes, now: Timestamp) -> Result<Keys, CommandError> {
+        match self.target.format(Some(own)) {
+            Format::Classic => self.target.keys(Some(own), now),
+            Format::Age => self.target.and(&changes.add).without(&changes.drop).keys(Some(own), now),
+        }
+    }
+
+    /// The same, without the reason.
+    pub(super) fn anew(&self, own: Format) -> Option<&Keys> {
+        let [classic, age] = &self.anew;
+        match own {
+            Format::Classic => classic.as_ref(),
+            Format::Age => age.as_ref(),
+        }
+    }
+
+    /// Whether all recipients of a value of format age are to be exchanged for others: `--format age` names post-quantum
+    /// ones where it has none, or the other way round. The latter takes a command line that names them.
+    pub(super) fn exchanges_all(&self, is_post_quantum: bool, changes: &Changes) -> bool {
+        let Some(Keys::Age(anew)) = self.anew(Format::Age) else { return false };
+        changes.format == Some(Format::Age)
+            && anew.are_post_quantum() != is_post_quantum
+            && (!is_post_quantum || self.is_named())
+    }
 }
 
 /// Finds them, each once.
@@ -54,20 +107,31 @@ impl<'a> Destinations<'a> {
         }
         let target = self.options.find(&mut self.finder, &choice, self.live)?;
         target.found().iter().try_for_each(|found| found.check(now))?;
-        let from = if choice.named { None } else { Some(siblings(target.found())?) };
-        match target.keys(None, now) {
-            Ok(keys) => target.announce(&keys),
-            // The values may be of the other format; whose they are is told with them.
-            Err(_) => target.found().iter().for_each(|found| found.provenance.announce()),
-        }
-        let clusters = connections.into_iter().zip(target.found());
-        let clusters = clusters.filter_map(|(connection, found)| Some((connection?, Arc::clone(found))));
-        self.all.push(Destination {
-            clusters: clusters.collect(),
-            from,
-            is_explicit: choice.ruled.is_some() || target.found().len() > 1 || self.changes.format.is_some(),
-            target,
+        let clusters: Vec<_> = connections
+            .iter()
+            .zip(target.found())
+            .filter_map(|(connection, found)| Some((connection.clone()?, Arc::clone(found))))
+            .collect();
+        let unasked = target.found().iter().filter(|found| {
+            found.certificate.is_some() && !clusters.iter().any(|(_, other)| Arc::ptr_eq(other, found))
         });
+        if self.live {
+            unasked.for_each(|found| {
+                speech::note(format_args!(
+                    "{} is not asked: older keys of it stay in the values",
+                    found.who()
+                ));
+            });
+        }
+        let destination = Destination::new(&choice, target, clusters, self.changes, now)?;
+        match destination.keys(destination.target.format(None), self.changes, now) {
+            Ok(keys) => destination.target.and(&self.changes.add).announce(&[keys]),
+            // The format that is asked for is that of all values.
+            Err(error) if self.changes.format.is_some() => return Err(error),
+            // They may be of the other format; whose they are is told with them.
+            Err(_) => destination.target.found().iter().for_each(|found| found.provenance.announce()),
+        }
+        self.all.push(destination);
         self.known.push(choice);
         Ok(self.all.len() - 1)
     }

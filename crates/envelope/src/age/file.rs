@@ -184,9 +184,29 @@ impl<'a> File<'a> {
         VaultStanza::of(&self.header.stanza(at)?)
     }
 
-    /// Whether another file has the same payload, byte for byte: only its recipients can be others.
-    pub fn has_payload_of(&self, other: &File<'_>) -> bool {
-        self.bytes[self.header.len()..] == other.bytes[other.header.len()..]
+    /// The recipients in whose places another file has others, and those; nothing if the two differ in anything else: in the
+    /// payload, in order or number of the stanzas, in one of a kind that we do not know, or in a hint alone. An empty list
+    /// says that they are the same.
+    pub fn exchanged(&self, other: &File<'_>) -> Option<Vec<(RecipientStanza, RecipientStanza)>> {
+        if self.bytes[self.header.len()..] != other.bytes[other.header.len()..] {
+            return None;
+        }
+        let places = self.header.places_that_differ(&other.header)?;
+        let of = |file: &File<'_>, at: usize| file.recipients().find(|place| place.at == at);
+        let mut exchanged = Vec::new();
+        for &at in &places {
+            match (of(self, at), of(other, at)) {
+                (Some(old), Some(new)) if old.kind == new.kind => exchanged.push((old, new)),
+                // A hint goes with the stanza after it.
+                (None, None) if places.contains(&(at + 1)) && self.is_hint(at) && other.is_hint(at) => {}
+                _ => return None,
+            }
+        }
+        Some(exchanged)
+    }
+
+    fn is_hint(&self, at: usize) -> bool {
+        self.header.hint_of(at + 1).is_some()
     }
 
     /// Tries an identity with each stanza of its kind: so many private operations at most.
@@ -422,6 +442,49 @@ mod tests {
             let value = seal(b"hunter2", &quiet, &binding, &item("password")).unwrap();
             assert!(File::parse(&value).unwrap().recipients().all(|recipient| recipient.claimed.is_none()));
             assert!(open(&value, &b, &binding, &item("password")).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_was_exchanged_is_told_and_nothing_else_may_differ() {
+        for [a, b, c] in both() {
+            let binding = strict("team-a", "db");
+            for hints in [true, false] {
+                let of = recipients([&a, &b]);
+                let of = if hints { of } else { of.without_hints() };
+                let value = seal(b"v", &of, &binding, &item("x")).unwrap();
+                let file = File::parse(&value).unwrap();
+                let places: Vec<_> = file.recipients().collect();
+                let key = file.unwrap(&a).unwrap().unwrap().file_key;
+                let opened = file.open(&key, &binding, &item("x")).ok().unwrap();
+                let new = c.recipient();
+                let other = |change: Rewrap<'_>| opened.rewrap(&change).unwrap();
+
+                assert_eq!(file.exchanged(&file), Some(Vec::new()));
+                let replaced = other(Rewrap { replace: vec![(places[1], &new)], ..Rewrap::default() });
+                let replaced = File::parse(&replaced).unwrap();
+                let pairs = file.exchanged(&replaced).unwrap();
+                let claimed = hints.then(|| new.fingerprint().key_id());
+                assert_eq!(pairs, [(places[1], RecipientStanza { claimed, ..places[1] })]);
+
+                let added = other(Rewrap { add: vec![&new], ..Rewrap::default() });
+                assert_eq!(file.exchanged(&File::parse(&added).unwrap()), None);
+                let dropped = other(Rewrap { drop: vec![places[1]], ..Rewrap::default() });
+                assert_eq!(file.exchanged(&File::parse(&dropped).unwrap()), None);
+                let again = seal(b"v", &of, &binding, &item("x")).unwrap();
+                assert_eq!(file.exchanged(&File::parse(&again).unwrap()), None, "another payload");
+
+                // One that says of a stanza that stayed that it is somebody else's.
+                let ids = [&b, &c].map(|key| key.recipient().fingerprint().key_id().to_string());
+                let text = String::from_utf8_lossy(value.as_bytes());
+                if hints && text.contains(&ids[0]) {
+                    let mut bytes = value.as_bytes().to_vec();
+                    let at = bytes.windows(16).position(|window| window == ids[0].as_bytes()).unwrap();
+                    bytes[at..at + 16].copy_from_slice(ids[1].as_bytes());
+                    let lie = SealedValue::from_bytes(bytes);
+                    assert_eq!(file.exchanged(&File::parse(&lie).unwrap()), None);
+                }
+            }
         }
     }
 

@@ -89,6 +89,13 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// The places in which another header has another stanza; none if it has more or fewer of them.
+    pub(super) fn places_that_differ(&self, other: &Header<'_>) -> Option<Vec<usize>> {
+        let (ours, theirs) = (&self.stanzas, &other.stanzas);
+        let differs = |at: &usize| ours[*at].text != theirs[*at].text;
+        (ours.len() == theirs.len()).then(|| (0..ours.len()).filter(differs).collect())
+    }
+
     /// One stanza, decoded.
     pub(super) fn stanza(&self, at: usize) -> Option<Stanza> {
         let AgeStanza { tag, args, .. } = &self.stanzas.get(at)?.stanza;

@@ -5,13 +5,14 @@ use super::finding::{Finding, Show, Text};
 use super::keys::{self, Expected};
 use super::placeholder::{is_placeholder, is_template, sounds_secret};
 use super::plaintext::shown_item;
+use crate::size::{Bound, Tight, near, tight};
 use jiff::Timestamp;
 use privyseal_envelope::age::{self, BindingLine};
 use privyseal_envelope::{Binding, Format, Item, Scope, SealedValue};
 use privyseal_manifest::edit::Edit;
 use privyseal_manifest::{Document, MAX_DATA_BYTES, SealedSecret, View, names};
 use privyseal_seal::hints::Hints;
-use privyseal_seal::{Inspection, ItemFailure, ItemInspection};
+use privyseal_seal::{ItemFailure, ItemInspection};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -309,7 +310,7 @@ impl Object<'_> {
         // Below this nothing is near any bound, and most objects are.
         let rough: usize = self.sealed.spec.encrypted_data.values().map(String::len).sum::<usize>()
             + self.text.as_str().len();
-        if rough < near(ANNOTATION_BYTES) {
+        if rough < near(Bound::Annotations.bytes()) {
             return;
         }
         let path = ["spec", "encryptedData"];
@@ -317,33 +318,26 @@ impl Object<'_> {
         let binding = inspection.binding.as_ref().ok();
         let values = self.sealed.spec.encrypted_data.iter();
         let plain: usize = values.filter_map(|(item, text)| plaintext_len(binding, item, text)).sum();
-        let bytes = serde_json::to_vec(self.sealed).map_or(0, |json| json.len());
-        let object = format!("the object is {bytes} bytes{}", made_of(&inspection));
-        let (code, message) = if plain > MAX_DATA_BYTES {
+        let tight = tight(self.sealed);
+        let of_etcd = tight.filter(|tight| tight.bound == Bound::Etcd);
+        let (code, message, cure) = if plain > MAX_DATA_BYTES {
             let message = format!("its values are {plain} bytes; a Secret takes at most {MAX_DATA_BYTES}");
-            (Code::TooLarge, message)
-        } else if bytes > ETCD_BYTES {
-            (Code::TooLarge, format!("{object}; etcd takes at most {ETCD_BYTES} by default"))
+            (Code::TooLarge, message, Bound::Etcd.cure())
+        } else if let Some(tight) = of_etcd.filter(Tight::is_over) {
+            (Code::TooLarge, tight.to_string(), tight.bound.cure())
         } else if plain > near(MAX_DATA_BYTES) {
             let message =
                 format!("its values are {plain} bytes, and a Secret takes at most {MAX_DATA_BYTES}");
-            (Code::NearlyTooLarge, message)
-        } else if bytes > near(ETCD_BYTES) {
-            (Code::NearlyTooLarge, format!("{object}, and etcd takes at most {ETCD_BYTES} by default"))
-        } else if bytes > ANNOTATION_BYTES {
-            let message = format!("{object}; {APPLY} takes at most {ANNOTATION_BYTES}");
-            (Code::LargeForApply, message)
-        } else if bytes > near(ANNOTATION_BYTES) {
-            let message = format!("{object}, and {APPLY} takes at most {ANNOTATION_BYTES}");
-            (Code::NearlyLargeForApply, message)
+            (Code::NearlyTooLarge, message, Bound::Etcd.cure())
+        } else if let Some(tight) = tight {
+            let code = match (tight.bound, tight.is_over()) {
+                (Bound::Etcd, _) => Code::NearlyTooLarge,
+                (Bound::Annotations, true) => Code::LargeForApply,
+                (Bound::Annotations, false) => Code::NearlyLargeForApply,
+            };
+            (code, tight.to_string(), tight.bound.cure())
         } else {
             return;
-        };
-        let cure = match code {
-            Code::LargeForApply | Code::NearlyLargeForApply => {
-                "apply on the server's side, as Flux does, or make several Secrets of it"
-            }
-            _ => "make several Secrets of it",
         };
         out.push(self.at(code, &path, message).cure(cure));
     }
@@ -424,24 +418,6 @@ fn classic_plaintext_len(text: &str) -> Option<usize> {
     value.as_bytes().len().checked_sub(LENGTH_AND_TAG + rsa_part)
 }
 
-/// Why an object of the age format is so large: each recipient costs something in each value.
-fn made_of(inspection: &Inspection) -> String {
-    let values = inspection.items.iter().filter(|item| !item.recipients.is_empty());
-    let counts: Vec<usize> = values.map(|item| item.recipients.len()).collect();
-    match counts.iter().max() {
-        Some(most) => format!(
-            " ({} values of the age format for up to {most} recipients; a post-quantum one costs some 2 kB in each)",
-            counts.len()
-        ),
-        None => String::new(),
-    }
-}
-
-/// From where on a bound is near: four fifths of it.
-const fn near(bound: usize) -> usize {
-    bound / 5 * 4
-}
-
 /// Whether an annotation is a whole object other than a Secret, or a Secret without values.
 fn holds_no_plaintext(applied: &str) -> bool {
     let Ok(object) = serde_json::from_str::<serde_json::Value>(applied) else { return false };
@@ -458,9 +434,3 @@ fn holds_no_plaintext(applied: &str) -> bool {
 /// The two bytes of the length, and the tag of AES-GCM.
 const LENGTH_AND_TAG: usize = 2 + 16;
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
-/// `--max-request-bytes` of etcd, by default.
-const ETCD_BYTES: usize = 3 << 19;
-/// What keeps a copy of the object in an annotation.
-const APPLY: &str = "`kubectl apply` and Argo CD keep a copy in an annotation, which";
-/// All annotations of one object together.
-const ANNOTATION_BYTES: usize = 256 << 10;
