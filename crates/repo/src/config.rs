@@ -184,9 +184,14 @@ impl Config {
 macro_rules! configured_name {
     ($name:ident, $what:literal) => {
         impl $name {
-            /// At most 63 of A-Z, a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit.
+            /// At most 63 of A-Z, a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit, and not with `age1`.
             pub fn parse(text: &str) -> Result<Self, &'static str> {
                 match is_name(text) {
+                    true if looks_like_a_recipient(text) => Err(concat!(
+                        "not the name of a ",
+                        $what,
+                        ": a name that looks like a recipient; it must not begin with 'age1'"
+                    )),
                     true => Ok(Self(text.to_owned())),
                     false => Err(concat!(
                         "not the name of a ",
@@ -224,6 +229,11 @@ fn is_name(text: &str) -> bool {
     text.len() <= 63
         && text.bytes().all(allowed)
         && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+}
+
+/// An X25519 recipient is short enough for a name. Where people give either, each must be plainly one or the other.
+fn looks_like_a_recipient(text: &str) -> bool {
+    text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("age1"))
 }
 
 /// Which clusters there are, and which paths are sealed for which.

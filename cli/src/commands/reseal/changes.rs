@@ -2,6 +2,7 @@
 
 use crate::error::CommandError;
 use crate::key_source::{Found, KeyFinder, SealingOptions, named_recipients};
+use privyseal_envelope::age::Recipient;
 use privyseal_envelope::{Fingerprint, Format, KeyId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,14 +58,16 @@ impl ChangeOptions {
     }
 }
 
-/// A name of the configuration, or what `--recipient` takes.
+/// What `--recipient` takes, or a name of the configuration. A recipient means itself: the configuration is part of the
+/// repository, and no name in it may put somebody else in its place.
 fn find(
     argument: &str,
     option: &str,
     sealing: &SealingOptions,
     finder: &mut KeyFinder<'_>,
 ) -> Result<Vec<Arc<Found>>, CommandError> {
-    if let Some(origin) = sealing.places().by_name(argument, option)? {
+    let is_recipient = argument.starts_with("age1") && argument.parse::<Recipient>().is_ok();
+    if !is_recipient && let Some(origin) = sealing.places().by_name(argument, option)? {
         return Ok(vec![finder.find(&origin)?]);
     }
     let recipients = named_recipients(option, argument)?;

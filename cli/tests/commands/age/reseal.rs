@@ -197,6 +197,26 @@ fn recipients_are_added_and_dropped_by_whatever_names_them() {
     refuses(&repository, "one/x.yaml", "--key a.key --add-recipient glass", &told);
 }
 
+/// A name of the configuration, which is part of the repository, puts nobody in the place of the recipient that is named.
+#[test]
+fn attack_a_name_that_is_a_recipient() {
+    let repository = Repository::new();
+    let (own, x25519) = identity(Kind::X25519);
+    repository.scene.file("own.txt", own);
+    seal(&repository, "one/x.yaml", &[&key().x25519], "");
+    let before = repository.scene.read("one/x.yaml");
+    repository.add_recipient(&x25519.to_string(), &format!("age: {}", repository.glass));
+    let add = format!("reseal one/x.yaml --key a.key --add-recipient {x25519}");
+    has(&repository.run(&add).fails(2), &["a name that looks like a recipient"]);
+    assert_eq!(repository.scene.read("one/x.yaml"), before);
+    // Nor does a file of that name.
+    repository.config(|text| text);
+    repository.scene.file(&x25519.to_string(), repository.glass.to_string());
+    repository.run(&add).succeeds();
+    assert_eq!(repository.named("one/x.yaml"), ids([&key().x25519, &x25519]));
+    assert!(repository.opens("one/x.yaml", "own.txt"));
+}
+
 #[test]
 fn values_without_hints_are_known_by_what_opens_them() {
     let repository = Repository::new();

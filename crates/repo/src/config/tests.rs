@@ -94,10 +94,17 @@ fn what_is_no_recipient_is_told_with_its_place() {
         ("r: {publicKey: ../a.pem}", "recipients.r.publicKey: not a path relative"),
         ("a: {publicKey: a.pem}", "recipients.a: a cluster has that name"),
         ("-: {publicKey: a.pem}", "recipients.-: not the name of a recipient"),
+        (
+            "AGE1x: {publicKey: a.pem}",
+            "recipients.AGE1x: not the name of a recipient: a name that looks like",
+        ),
     ] {
         let problem = problem(&text(recipient));
         assert!(problem.contains(told), "{problem}");
     }
+    let another = Identity::generate_x25519().recipient();
+    let told = problem(&text(&format!("{another}: {{publicKey: a.pem}}")));
+    assert!(told.contains(": a name that looks like a recipient"), "{told}");
     let secret = Identity::generate_x25519().to_text();
     let problem = problem(&text(&format!("r: {{age: {}}}", secret.trim())));
     assert!(problem.contains("private half") && !problem.contains(secret.trim()), "{problem}");
@@ -127,6 +134,10 @@ fn what_is_wrong_is_told_with_its_place() {
         (with(good_cluster, "{path: x, for: [a], scope: wide}"), "wide"),
         (with(good_cluster, "{path: x, for: [a], format: pgp}"), "pgp"),
         ("version: 1\nclusters: {'a/b': {context: c}}\n".to_owned(), "not the name of a cluster"),
+        (
+            "version: 1\nclusters: {age1x: {context: c}}\n".to_owned(),
+            "clusters.age1x: not the name of a cluster: a name that looks like a recipient",
+        ),
         ("version: 3\nanything: new\n".to_owned(), "version 3 is not known to this release"),
         ("rules: []\n".to_owned(), "version"),
         ("version: 1\nrules: [\n".to_owned(), ":"),
