@@ -136,6 +136,8 @@ impl Args {
         })?;
         if let Some(target) = target {
             target.announce(&used);
+            let items = changes.set.iter().map(|(item, _)| item.as_str());
+            target.warn_of_kept(items.map(|item| (item, own_format(file, item))));
             changes.removed.iter().for_each(|item| _ = object.spec.encrypted_data.remove(item.as_str()));
             warn_of_sealed(&mut object, &self.file, sealed, &hints, &target);
         }

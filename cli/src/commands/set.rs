@@ -71,11 +71,13 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 
     let now = Timestamp::now();
     let target = args.key.find(&mut args.key.finder(now), &choice, false)?;
-    let keys = target.keys(own_format(&file, item), now)?;
+    let own = own_format(&file, item);
+    let keys = target.keys(own, now)?;
     let (sealed, hints) = seal_item(&file.sealed.object, &args.item, &value, keys.seal_to())
         .map_err(|error| cannot_seal(&file, &error))?;
     file.write(|edit| edit.set_item(item, sealed.to_base64()).sealed_with(hints.to_text()))?;
     target.announce(&[keys]);
+    target.warn_of_kept([(item, own)]);
     warn_of_sealed(&mut file.sealed.object, &args.file, [(item, sealed.to_base64())], &hints, &target);
     speech::note(format_args!("{}: {item} is set", Shown(&args.file.to_string_lossy())));
     Ok(())

@@ -1,7 +1,7 @@
 //! Whom values are sealed for, once all are found and trusted, and the format that follows from it.
 
 use super::Found;
-use crate::error::CommandError;
+use crate::error::{CommandError, Shown};
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_envelope::age::{Kind, Recipient, Recipients, RecipientsError};
@@ -81,6 +81,27 @@ impl Target {
             _ => Format::Age,
         };
         self.asked.or(own).or(self.ruled).unwrap_or(natural)
+    }
+
+    /// Says of items whose values keep their own format that the rule asks for another. A rule with several needs no format,
+    /// and a classic value under it is refused by [`Self::keys`].
+    pub(crate) fn warn_of_kept<'a>(&self, items: impl IntoIterator<Item = (&'a str, Option<Format>)>) {
+        let Some(ruled) = self.ruled else { return };
+        let kept: Vec<_> = items
+            .into_iter()
+            .filter(|(_, own)| self.format(*own) != ruled && self.asked.is_none())
+            .map(|(item, _)| Shown(item).to_string())
+            .collect();
+        let other = match ruled {
+            Format::Age => Format::Classic,
+            Format::Classic => Format::Age,
+        };
+        if !kept.is_empty() {
+            speech::warning(format_args!(
+                "{} keeps format {other}, though the rule says {ruled}; --format {ruled} changes it",
+                kept.join(", ")
+            ));
+        }
     }
 
     /// The keys for a value; `own` is the format of the one in whose place it comes.

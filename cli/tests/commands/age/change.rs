@@ -47,6 +47,39 @@ fn a_value_keeps_its_format_and_a_new_one_takes_the_rules() {
     assert!(repository.opens("one/x.yaml", "a.key"));
 }
 
+/// A rule that asks for format age since: a change of the value takes no account of it, and must not seem to.
+#[test]
+fn a_value_that_keeps_another_format_than_the_rule_says_is_told() {
+    let repository = Repository::new();
+    let kept = "keeps format classic, though the rule says age; --format age changes it";
+    repository.seal("aged/x.yaml", "--cert a.pem --format classic");
+    let done = set(&repository, "aged/x.yaml password");
+    has(&done.stderr, &[&format!("warning: password {kept}")]);
+    assert_eq!(repository.value("aged/x.yaml", "password").format(), Format::Classic);
+    // Not of a new one, nor of what the command line says, nor where no rule decides.
+    for arguments in
+        ["aged/x.yaml new", "aged/x.yaml password --format classic", "aged/x.yaml password --for a"]
+    {
+        assert!(!set(&repository, arguments).stderr.contains("keeps format"), "{arguments}");
+    }
+    assert!(!said(&repository, "aged/x.yaml", "new").is_empty());
+    repository.run("set aged/x.yaml other --format classic").stdin("x-canary").succeeds();
+    repository.run("set aged/x.yaml password --format classic").stdin("y-canary").succeeds();
+    repository.scene.file("editor.sh", "sed -i 's/canary/changed/' \"$1\"\n");
+    let edit = repository.run("edit aged/x.yaml --key a.key").env("EDITOR", "sh editor.sh").succeeds();
+    has(&edit.stderr, &[&format!("warning: other, password {kept}")]);
+    let done = set(&repository, "aged/x.yaml password --format age");
+    assert!(!done.stderr.contains("keeps format"), "{}", done.stderr);
+    // The other way round.
+    repository.config(|text| text.replace("'one/**', for: [a]", "'one/**', for: [a], format: classic"));
+    repository.seal("one/x.yaml", "--for a --format age");
+    let done = set(&repository, "one/x.yaml password");
+    has(
+        &done.stderr,
+        &["password keeps format age, though the rule says classic; --format classic changes it"],
+    );
+}
+
 #[test]
 fn a_classic_value_under_a_rule_with_several_is_refused() {
     let repository = Repository::new();
