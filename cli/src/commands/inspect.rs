@@ -11,7 +11,7 @@ use privyseal_envelope::age::RecipientStanza;
 use privyseal_envelope::{Binding, Fingerprint, Format, Name, Namespace, Scope};
 use privyseal_keys::Keyring;
 use privyseal_manifest::{SealedSecret, names};
-use privyseal_seal::{Inspection, ItemInspection, Names, Verdict};
+use privyseal_seal::{Inspection, ItemInspection, Names, Strangers, Verdict};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
@@ -142,12 +142,16 @@ struct ItemReport {
     rsa_bits: Option<usize>,
     /// The keys that hints name. One key may go by several: each of its recipients has its own.
     claimed_key_ids: Vec<String>,
-    /// Age: whether a quantum computer opens it no more easily than today's do, as far as its header says.
+    /// Age: whether a quantum computer opens it no more easily than today's do, as far as its header says. Not said of a
+    /// value that has recipients of a kind that Privyseal does not know, unless another one is classical.
     #[serde(skip_serializing_if = "Option::is_none")]
     post_quantum: Option<bool>,
     /// Age: who can open it, as its header says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     recipients: Vec<RecipientReport>,
+    /// Age: the tags of its stanzas of kinds that Privyseal does not know. Whoever they are for may open it too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strangers: Vec<String>,
     /// Why it is no sealed value.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -255,7 +259,8 @@ impl BoundTo {
 
 impl ItemReport {
     fn new(inspection: &ItemInspection, keyring: Option<&Keyring>) -> Self {
-        let ItemInspection { item, format, bytes, rsa_bits, recipients, claimed, verdict } = inspection;
+        let ItemInspection { item, format, bytes, rsa_bits, recipients, strangers, claimed, verdict } =
+            inspection;
         let problem = match format {
             Err(error) => Some(error.to_string()),
             Ok(Format::Classic) if !rsa_bits.is_some_and(|bits| RSA_BITS.contains(&bits)) => {
@@ -263,15 +268,19 @@ impl ItemReport {
             }
             Ok(_) => None,
         };
-        let all_post_quantum = recipients.iter().all(|recipient| recipient.kind.is_post_quantum());
+        let post_quantum = match recipients.iter().all(|recipient| recipient.kind.is_post_quantum()) {
+            true if recipients.is_empty() || !strangers.is_empty() => None,
+            all => Some(all),
+        };
         Self {
             item: item.clone(),
             format: format.as_ref().ok().map(|format| format.as_str()),
             bytes: *bytes,
             rsa_bits: *rsa_bits,
             claimed_key_ids: claimed.iter().map(|key| key.to_string()).collect(),
-            post_quantum: (!recipients.is_empty()).then_some(all_post_quantum),
+            post_quantum,
             recipients: recipients.iter().map(|recipient| RecipientReport::new(recipient, keyring)).collect(),
+            strangers: strangers.tags().to_vec(),
             problem,
             verdict: verdict.as_ref().map(VerdictReport::new),
         }
@@ -294,18 +303,26 @@ impl ItemReport {
         if let Some(bytes) = self.bytes {
             let _ = write!(text, ", {bytes} bytes");
         }
+        let is_age = self.format == Some(Format::Age.as_str());
         let _ = match (self.post_quantum, self.claimed_key_ids.first()) {
             (Some(true), _) => write!(text, ", post-quantum"),
             (Some(false), _) => write!(text, ", NOT post-quantum"),
+            (None, _) if is_age && self.recipients.is_empty() => {
+                write!(text, "; no recipients of a known kind")
+            }
+            (None, _) if is_age => write!(text, ", not known to be post-quantum"),
             (None, Some(key)) => write!(text, "; key {key} (claimed by hint)"),
-            (None, None) if self.format == Some(Format::Classic.as_str()) => write!(text, "; key not named"),
-            (None, None) => write!(text, "; no recipients of a known kind"),
+            (None, None) => write!(text, "; key not named"),
         };
         if let Some(verdict) = &self.verdict {
-            let _ = write!(text, "; {}", verdict.to_text(&self.item, self.post_quantum.is_some()));
+            let _ = write!(text, "; {}", verdict.to_text(&self.item, is_age));
         }
         for recipient in &self.recipients {
             let _ = write!(text, "\n    recipient: {}", recipient.to_text());
+        }
+        if !self.strangers.is_empty() {
+            let strangers: Strangers = self.strangers.iter().cloned().collect();
+            let _ = write!(text, "\n    and {}", Shown(&strangers.to_string()));
         }
         text
     }

@@ -16,6 +16,7 @@ mod differences;
 mod keys;
 mod recipients;
 mod report;
+mod strangers;
 
 use super::ReportFormat;
 use crate::error::{CommandError, Shown};
@@ -182,6 +183,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     if changes.format.is_some() {
         conversion::announce(&done, &destinations, &changes, args.dry_run);
     }
+    strangers::announce(&done, args.dry_run);
     for (job, outcome) in done.iter().filter(|(_, outcome)| !outcome.values.is_empty()) {
         object_size::warn(&job.place(), &outcome.object(job));
     }

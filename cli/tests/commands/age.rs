@@ -5,4 +5,5 @@ mod controller;
 mod repository;
 mod reseal;
 mod seal;
+mod strangers;
 mod trust;

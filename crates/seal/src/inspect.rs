@@ -3,6 +3,7 @@
 use crate::binding::{BindingError, bind, binding_of};
 use crate::hints::Hints;
 use crate::open::{self, ItemFailure, check_template, sealed_value};
+use crate::strangers::Strangers;
 use privyseal_envelope::age::{self, FileKey, OpenError, RecipientStanza};
 use privyseal_envelope::{Binding, Fingerprint, Format, Item, KeyId, Scope, SealedValue, classic};
 use privyseal_keys::{Keyring, KeyringEntry};
@@ -30,8 +31,10 @@ pub struct ItemInspection {
     pub bytes: Option<usize>,
     /// Classic: size of the RSA key that it claims to be sealed to.
     pub rsa_bits: Option<usize>,
-    /// Age: its recipients, as it says itself.
+    /// Age: its recipients of the kinds that we know, as it says itself.
     pub recipients: Vec<RecipientStanza>,
+    /// Age: who else may open it.
+    pub strangers: Strangers,
     /// Who can open it, as the annotation claims of this very value, or as its hints claim.
     pub claimed: Vec<KeyId>,
     /// With keys at hand: what they say.
@@ -113,6 +116,7 @@ pub fn inspect(sealed: &SealedSecret, keyring: Option<&Keyring>, other_names: &[
                         format: Ok(Format::Age),
                         verdict: keyring.map(|keyring| age_verdict(&file, name, keyring, own)),
                         recipients,
+                        strangers: Strangers::in_file(&file),
                         ..ItemInspection::unreadable(item, bytes, None)
                     }
                 }
@@ -131,6 +135,7 @@ impl ItemInspection {
             bytes,
             rsa_bits: None,
             recipients: Vec::new(),
+            strangers: Strangers::default(),
             claimed: Vec::new(),
             verdict: None,
         }
@@ -359,6 +364,23 @@ value",
             assert_eq!(verdict, Verdict::NotBound { key: fingerprint });
             assert!(!format!("{verdict:?}").contains("hunter2"));
         }
+    }
+
+    #[test]
+    fn a_stanza_of_another_kind_is_told() {
+        let to = Recipients::new([Identity::generate_x25519().recipient()]).unwrap();
+        let object = sealed(Scope::Strict, SealTo::Age(&to));
+        let more = b"-> ssh-ed25519 AAAA\nAAAA\n-> piv-p256\n\n-> x-grease\n\n";
+        let object = with_value(&object, "a", |bytes| {
+            let at = b"age-encryption.org/v1\n".len();
+            bytes.splice(at..at, *more);
+        });
+        let [a, b] = &inspect(&object, None, &[]).items[..] else { panic!() };
+        assert_eq!(
+            (a.recipients.len(), a.strangers.tags()),
+            (1, &["ssh-ed25519", "piv-p256"].map(str::to_owned)[..])
+        );
+        assert!(b.strangers.is_empty());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod open;
 mod reseal;
 mod seal;
 mod seal_to;
+mod strangers;
 
 pub use binding::{BindingError, binding_of};
 pub use claims::{claimed, sealed_otherwise};
@@ -29,3 +30,4 @@ pub use open::{
 pub use reseal::{Change, ResealError, Resealed, Value, reseal};
 pub use seal::{SealError, Sealing, seal, seal_item};
 pub use seal_to::SealTo;
+pub use strangers::Strangers;

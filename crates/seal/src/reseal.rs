@@ -4,6 +4,7 @@ use crate::binding::{BindingError, binding_of};
 use crate::hints::Hints;
 use crate::open::{ItemError, ItemFailure, OpenError, Opened, OpenedBy, open, sealed_value};
 use crate::seal_to::SealTo;
+use crate::strangers::Strangers;
 use privyseal_envelope::age::{self, File, RecipientStanza, Rewrap, RewrapError};
 use privyseal_envelope::{Binding, Fingerprint, Format, Item, KeyId, SealedValue};
 use privyseal_keys::Keyring;
@@ -19,8 +20,10 @@ pub struct Value<'a> {
     pub format: Format,
     /// What opened it.
     pub opened_by: OpenedBy,
-    /// Age: its recipients, as it says itself.
+    /// Age: its recipients of the kinds that we know, as it says itself.
     pub recipients: &'a [RecipientStanza],
+    /// Age: who else may open it. A [`Change::Rewrap`] keeps these.
+    pub strangers: &'a Strangers,
 }
 
 /// What becomes of a value.
@@ -110,7 +113,14 @@ impl Old<'_> {
             Format::Classic => None,
         };
         let recipients: Vec<_> = file.iter().flat_map(File::recipients).collect();
-        let seen = Value { item, format: value.format(), opened_by: by, recipients: &recipients };
+        let strangers = file.as_ref().map(Strangers::in_file).unwrap_or_default();
+        let seen = Value {
+            item,
+            format: value.format(),
+            opened_by: by,
+            recipients: &recipients,
+            strangers: &strangers,
+        };
         match (decide(&seen), &file, opened.file_keys.get(item)) {
             (Change::Seal(to), ..) => {
                 let value = to.seal(&opened.values[item], binding, item).map_err(ResealError::Seal)?;

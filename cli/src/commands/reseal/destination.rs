@@ -7,6 +7,7 @@ use crate::key_source::{Choice, Found, KeyFinder, Keys, SealingOptions, Target};
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_envelope::{Fingerprint, Format};
+use privyseal_seal::Strangers;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,12 +67,18 @@ impl Destination {
     }
 
     /// Whether all recipients of a value of format age are to be exchanged for others: `--format age` names post-quantum
-    /// ones where it has none, or the other way round. The latter takes a command line that names them.
-    pub(super) fn exchanges_all(&self, is_post_quantum: bool, changes: &Changes) -> bool {
+    /// ones where it has none, or the other way round; or the value has strangers too, which nobody can name to drop them.
+    /// The latter two take a command line that names whom the value is for.
+    pub(super) fn exchanges_all(
+        &self,
+        is_post_quantum: bool,
+        strangers: &Strangers,
+        changes: &Changes,
+    ) -> bool {
         let Some(Keys::Age(anew)) = self.anew(Format::Age) else { return false };
-        changes.format == Some(Format::Age)
-            && anew.are_post_quantum() != is_post_quantum
-            && (!is_post_quantum || self.is_named())
+        let other_kind = anew.are_post_quantum() != is_post_quantum && (!is_post_quantum || self.is_named());
+        let drops_strangers = !strangers.is_empty() && self.is_named();
+        changes.format == Some(Format::Age) && (other_kind || drops_strangers)
     }
 }
 

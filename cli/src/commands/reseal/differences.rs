@@ -10,8 +10,8 @@ use crate::error::{CommandError, Shown};
 use crate::key_source::Found;
 use privyseal_envelope::age::File;
 use privyseal_envelope::{Format, KeyId, SealedValue};
-use privyseal_seal::claimed;
 use privyseal_seal::hints::Hints;
+use privyseal_seal::{Strangers, claimed};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -104,12 +104,13 @@ impl Seen<'_> {
             .collect()
     }
 
-    /// Whether the command line has it sealed for whom it names, since the recipients that are there do not go with them.
+    /// Whether the command line has it sealed for whom it names, since the recipients that are there do not go with them, or
+    /// are of kinds that nobody knows.
     fn is_sealed_anew(&self) -> bool {
         let Self { value, destination, changes, .. } = self;
         let is_post_quantum = |file: File<'_>| file.recipients().all(|place| place.kind.is_post_quantum());
         let post_quantum = File::parse(value).is_ok_and(is_post_quantum);
-        destination.is_named() && destination.exchanges_all(post_quantum, changes)
+        destination.is_named() && destination.exchanges_all(post_quantum, &Strangers::of(value), changes)
     }
 
     fn is_of(&self, found: &Found) -> bool {

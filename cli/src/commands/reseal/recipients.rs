@@ -9,7 +9,7 @@ use crate::key_source::{Found, Keys};
 use privyseal_envelope::age::{File, Recipient, RecipientStanza, Rewrap};
 use privyseal_envelope::{KeyId, SealedValue};
 use privyseal_keys::Keyring;
-use privyseal_seal::{Change, Value};
+use privyseal_seal::{Change, Strangers, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -57,8 +57,9 @@ impl<'a> Asked<'a> {
                 .to_owned());
         }
         let post_quantum = stay.iter().all(|place| place.stanza.kind.is_post_quantum());
-        if let Some(anew) = anew.filter(|_| self.destination.exchanges_all(post_quantum, self.changes)) {
-            return self.sealed_anew(&stay, anew);
+        let exchanges_all = self.destination.exchanges_all(post_quantum, value.strangers, self.changes);
+        if let Some(anew) = anew.filter(|_| exchanges_all) {
+            return self.sealed_anew(&stay, anew, value.strangers);
         }
         let mut rewrap =
             Rewrap { drop: gone.iter().map(|place| place.stanza).collect(), ..Rewrap::default() };
@@ -138,7 +139,12 @@ impl<'a> Asked<'a> {
     }
 
     /// All of it, for those whom the command line names. Who could open it until now must be among them.
-    fn sealed_anew(&self, stay: &[Place], anew: &'a Keys) -> Result<Change<'a>, String> {
+    fn sealed_anew(
+        &self,
+        stay: &[Place],
+        anew: &'a Keys,
+        strangers: &Strangers,
+    ) -> Result<Change<'a>, String> {
         let is_named = |place: &Place| {
             self.owner(place, stay).is_some()
                 || self.changes.add.iter().any(|found| place.is(found.key_ids()))
@@ -147,9 +153,13 @@ impl<'a> Asked<'a> {
         if others.is_empty() {
             return Ok(Change::Seal(anew.seal_to()));
         }
+        let because = match strangers.is_empty() {
+            true => "post-quantum and classical recipients do not mix".to_owned(),
+            false => format!("recipients cannot be dropped one by one that are {strangers}"),
+        };
         Err(format!(
-            "post-quantum and classical recipients do not mix, so it would have to be sealed anew, and {} would open it no more: \
-             name that one too, or drop it with --drop-recipient",
+            "{because}, so it would have to be sealed anew, and {} would open it no more: name that one too, or drop it with \
+             --drop-recipient",
             described(&others)
         ))
     }

@@ -1,5 +1,7 @@
-//! Who can open values, held against whom the repository's rules name. Hints prove nothing, and the messages say so; a
-//! classic value's RSA size, and the kinds of an age value's recipients, are no claims but facts.
+//! Who can open values, held against whom the repository's rules name. Hints prove nothing, and the messages say so. A
+//! classic value's RSA size is no claim but a fact. So is which stanzas an age value has, but it tells for whom they are
+//! only if we know their kind: what a stanza of another kind takes to open is not known here, so nothing good is said of
+//! a value that has one.
 //!
 //! ```text
 //!   ids that a value claims ──┐
@@ -131,7 +133,7 @@ impl<'a> Judge<'a> {
         self.inspected.format == Ok(Format::Age)
     }
 
-    /// Recipients that no hint names.
+    /// Recipients of kinds that we know, and that no hint names.
     fn unnamed(&self) -> usize {
         match self.is_age() {
             true => self.inspected.recipients.iter().filter(|recipient| recipient.claimed.is_none()).count(),
@@ -192,6 +194,7 @@ impl<'a> Judge<'a> {
 
     /// Who can open it, and who cannot.
     fn who(&self, rule: &Rule, parties: &[Party<'a>], told: &mut Vec<Told>) {
+        told.extend(self.strangers(rule, parties));
         let is_revoked = |id: &KeyId| self.expected.known.iter().any(|keys| keys.revoked.contains(id));
         let matches = |party: &&Party<'_>| self.claimed().any(|id| party.goes_by(id) || party.revoked(id));
         let foreign: Vec<_> = self
@@ -243,6 +246,20 @@ impl<'a> Judge<'a> {
                 cure: RECIPIENTS,
             });
         }
+    }
+
+    /// Whom no rule can name: a rule's recipients are all of kinds that we know.
+    fn strangers(&self, rule: &Rule, parties: &[Party<'a>]) -> Option<Told> {
+        let strangers = &self.inspected.strangers;
+        (!strangers.is_empty()).then(|| Told {
+            code: Code::ForeignRecipient,
+            message: format!(
+                "it has recipients that rule {}, for {}, cannot name, and that can open it: {strangers}",
+                rule.number,
+                Listed(parties)
+            ),
+            cure: "`privyseal reseal --format age`, with all whom it is for named by --for, seals it anew without them",
+        })
     }
 
     /// It claims keys, and none of them is of whom the rule names.
@@ -385,6 +402,7 @@ mod tests {
     use crate::Config;
     use privyseal_envelope::Fingerprint;
     use privyseal_envelope::age::{Kind, RecipientStanza};
+    use privyseal_seal::Strangers;
 
     const CONFIG: &str = "version: 1
 clusters: {a: {context: a}, b: {context: b}, c: {context: c}}
@@ -437,6 +455,7 @@ rules:
             rsa_bits: None,
             claimed: recipients.iter().filter_map(|recipient| recipient.claimed).collect(),
             recipients,
+            strangers: Strangers::default(),
             verdict: None,
         }
     }
@@ -520,6 +539,26 @@ rules:
         ] {
             assert_eq!(codes(path, item.clone()), expected, "{path} {:?}", item.recipients);
         }
+        // Whatever the others are, and whether a hint names them.
+        let with_strangers = |item: ItemInspection| {
+            let strangers = ["ssh-ed25519", "piv-p256"].map(str::to_owned).into_iter().collect();
+            ItemInspection { strangers, ..item }
+        };
+        for (path, item, expected) in [
+            ("one", pq(&["a2-pq"]), &["PS048"][..]),
+            ("one", age(Kind::Hybrid, &[None]), &["PS048", "PS049"]),
+            ("one", age(Kind::Hybrid, &[]), &["PS047", "PS048"]),
+            ("one", pq(&["b1-pq"]), &["PS041", "PS048"]),
+            ("c", pq(&["c1-pq"]), &["PS048"]),
+            ("none", pq(&["a2-pq"]), &[]),
+        ] {
+            assert_eq!(codes(path, with_strangers(item)), expected, "{path}");
+        }
+        let [(_, message)] = &told("one", with_strangers(pq(&["a2-pq"])))[..] else { panic!() };
+        assert!(
+            message.contains("2 of a kind that Privyseal does not know: piv-p256, ssh-ed25519"),
+            "{message}"
+        );
         let [(_, message)] = &told("glass", x(&["a2-x", "glass"]))[..] else { panic!() };
         assert!(message.contains("since glass has no post-quantum one"), "{message}");
     }
