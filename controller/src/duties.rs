@@ -374,7 +374,7 @@ impl Duties {
             .map_err(|error| NotMade::Other(error.to_string()))?;
         // Making a key takes a second or more: the Lease may have gone meanwhile.
         self.must_lead()?;
-        let mark = MakerMark::make(publisher_key, pair.certificate());
+        let mark = MakerMark::make(publisher_key, &pair.public_half());
         Ok((pair, mark))
     }
 

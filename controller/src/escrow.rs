@@ -133,7 +133,7 @@ mod tests {
             .unwrap();
         let mut secret = key_secret::to_secret(&pair, "", None).unwrap();
         secret.metadata.name = Some(name.to_owned());
-        let mark = maker.map(|maker| MakerMark::make(maker, pair.certificate()).as_str().to_owned());
+        let mark = maker.map(|maker| MakerMark::make(maker, &pair.public_half()).as_str().to_owned());
         secret.metadata.annotations = mark.map(|mark| BTreeMap::from([(MADE_BY.to_owned(), mark)]));
         StoredKey::of(secret).ok().unwrap()
     }

@@ -185,8 +185,8 @@ impl Held {
     }
 
     /// Whether a leader that had this publisher key made that key.
-    pub(crate) fn is_made_by(&self, publisher: &PublisherPublicKey, certificate: &Certificate) -> bool {
-        self.maker_marks.iter().any(|mark| mark.proves(publisher, certificate))
+    pub(crate) fn is_made_by(&self, publisher: &PublisherPublicKey, key: &PublicHalf) -> bool {
+        self.maker_marks.iter().any(|mark| mark.proves(publisher, key))
     }
 }
 
@@ -437,7 +437,7 @@ impl Held {
     /// The same keys, one of them with the mark of its maker.
     pub(crate) fn marked(self, name: &str, publisher: &privyseal_keys::PublisherKey) -> Self {
         let entry = self.keyring.entries().iter().find(|entry| entry.source() == name).unwrap();
-        let mark = MakerMark::make(publisher, entry.certificate().unwrap());
+        let mark = MakerMark::make(publisher, &entry.public_half().unwrap());
         let maker_marks = self.maker_marks.iter().cloned().chain([mark]).collect();
         Self { maker_marks: Arc::new(maker_marks), ..self }
     }

@@ -56,7 +56,7 @@ impl Publication {
 /// Only the key that seals now is judged: any other has nothing sealed to it, and is judged when its turn comes. So a
 /// key that was taken over from the peer is told of until the next one is made, and never again.
 fn status_of(held: &Held, entry: &KeyringEntry, publisher: &PublisherPublicKey) -> Option<SealingKeyStatus> {
-    let is_ours = held.is_made_by(publisher, entry.certificate()?);
+    let is_ours = held.is_made_by(publisher, &entry.public_half()?);
     let (reason, message) = if is_ours {
         (SealingKeyReason::MadeByLeader, "the controller made the key that seals")
     } else {

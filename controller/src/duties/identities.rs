@@ -73,7 +73,7 @@ impl Duties {
     ) -> Result<bool, NotMade> {
         self.must_lead()?;
         let custody = self.store.key_secrets();
-        let new = bounded(custody.new_identities(entry.source(), entry.fingerprint())).await?;
+        let new = bounded(custody.new_identities(entry.source(), entry.fingerprint(), publisher_key)).await?;
         let Some(new) = new else { return Ok(false) };
         if self.escrow.is_asked() {
             self.metrics.escrow_pending.set(1);

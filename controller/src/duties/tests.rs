@@ -245,7 +245,7 @@ async fn a_strangers_pending_key_is_left_alone() {
         let label = (names::SEALED_SECRETS_KEY.to_owned(), names::KEY_PENDING.to_owned());
         secret.metadata.labels = Some([label].into());
         secret.metadata.annotations = maker.map(|maker| {
-            let mark = MakerMark::make(maker, pair.certificate()).as_str().to_owned();
+            let mark = MakerMark::make(maker, &pair.public_half()).as_str().to_owned();
             [(privyseal_custody::MADE_BY.to_owned(), mark)].into()
         });
         api_server.plant(&secret);

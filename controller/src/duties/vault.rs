@@ -6,7 +6,7 @@ use crate::keystore::custody_error;
 use privyseal_custody::MakerMark;
 use privyseal_custody::key_secrets::{Adopted, CustodyError, PUBLISHER_SECRET};
 use privyseal_envelope::rsa::OpeningKey;
-use privyseal_keys::{Certificate, PublisherPublicKey};
+use privyseal_keys::{Certificate, PublicHalf, PublisherPublicKey};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,9 +21,8 @@ impl Duties {
         let now = (self.now)();
         let certify = |key: &OpeningKey| Certificate::issue(key, common_name, now, *ttl).ok();
         // One that we made is used once its backup is stored, as if its maker had not been lost.
-        let is_pending = |certificate: &Certificate, mark: &MakerMark| {
-            self.escrow.is_asked() && mark.proves(publisher, certificate)
-        };
+        let is_pending =
+            |key: &PublicHalf, mark: &MakerMark| self.escrow.is_asked() && mark.proves(publisher, key);
         let adopted = self.store.key_secrets().adopt(certify, is_pending).await;
         told.vault = None;
         match adopted {

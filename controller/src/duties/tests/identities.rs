@@ -73,6 +73,31 @@ async fn the_key_that_seals_gets_identities_once_and_keeps_its_own_bytes() {
     assert_eq!((sealing(&api_server), api_server.replaced(), api_server.made().len()), (first, 1, 0));
 }
 
+/// A key that an older release made is ours as before; a stranger's does not become it.
+#[tokio::test(start_paused = true)]
+async fn a_key_of_ours_is_marked_anew_and_no_other() {
+    let [ours, theirs] = [0, 1].map(|_| PublisherKey::generate().ok().unwrap());
+    for (maker, is_ours) in [(&ours, true), (&theirs, false)] {
+        let mut secret = bare("old", DAY);
+        let key = key_secret::from_secret(&secret).ok().unwrap().public_half().unwrap();
+        let mark = MakerMark::make(maker, &key).as_str().to_owned();
+        secret.metadata.annotations = Some([(privyseal_custody::MADE_BY.to_owned(), mark)].into());
+        let api_server = ApiServer::new();
+        api_server.plant(&secret);
+        lead(&api_server, &ours, 1).await;
+        let with_identities = sealing(&api_server);
+        assert_eq!(with_identities.recipients.len(), 2);
+        let status = from_status(&api_server);
+        assert_eq!(status, if is_ours { "MadeByLeader" } else { "ForeignSealingKey" });
+    }
+}
+
+/// What the published ConfigMap says of the key that seals.
+fn from_status(api_server: &ApiServer) -> String {
+    let status = privyseal_custody::published::status(&api_server.published().unwrap()).unwrap();
+    serde_json::to_value(&status).unwrap()["reason"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_other_key_is_changed() {
     let publisher_key = PublisherKey::generate().ok().unwrap();

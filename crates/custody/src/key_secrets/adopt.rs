@@ -6,7 +6,7 @@ use crate::custody::{Found, Half, Public, Purpose, Reference, Subject};
 use crate::key_secret::{self, Look};
 use privyseal_envelope::Fingerprint;
 use privyseal_envelope::rsa::OpeningKey;
-use privyseal_keys::{Certificate, KeyPair, KeyringEntry, private_key};
+use privyseal_keys::{Certificate, KeyPair, KeyringEntry, PublicHalf, private_key};
 use privyseal_manifest::names;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -35,11 +35,11 @@ impl KeySecrets {
     /// lost before it made the Secret, keys of a cluster that was lost. `certify` makes the certificate of one that has
     /// none. What is no key is told by the vault's custody and left there.
     ///
-    /// The newest of all is not used yet if `is_pending` says so of its certificate and the mark of its maker.
+    /// The newest of all is not used yet if `is_pending` says so of its public half and the mark of its maker.
     pub async fn adopt(
         &self,
         certify: impl Fn(&OpeningKey) -> Option<Certificate>,
-        is_pending: impl Fn(&Certificate, &MakerMark) -> bool,
+        is_pending: impl Fn(&PublicHalf, &MakerMark) -> bool,
     ) -> Result<Vec<Adopted>, CustodyError> {
         if self.custodies.poll_interval().is_none() {
             return Ok(Vec::new());
@@ -80,8 +80,12 @@ impl KeySecrets {
         for Candidate { subject, certificate, entry, reference } in candidates {
             let is_newest = newest < Some(certificate.not_before());
             newest = newest.max(Some(certificate.not_before()));
-            let pending =
-                is_newest && subject.mark.as_ref().is_some_and(|mark| is_pending(&certificate, mark));
+            let pending = is_newest
+                && subject
+                    .mark
+                    .as_ref()
+                    .zip(entry.public_half())
+                    .is_some_and(|(mark, key)| is_pending(&key, mark));
             let label = if pending { names::KEY_PENDING } else { names::KEY_ACTIVE };
             match self.create_secret(&subject, &entry, Half::Kept(reference.clone()), label).await {
                 Ok(_) => {}

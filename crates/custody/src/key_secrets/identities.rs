@@ -7,8 +7,9 @@
 use super::{CustodyError, KeySecrets, StoredKey, not_opened};
 use crate::custody::{Half, Kind, Public, Subject};
 use crate::key_secret::{self, CERTIFICATE_ITEM, Look};
+use crate::{MADE_BY, MakerMark};
 use privyseal_envelope::{Fingerprint, Item, Plaintext};
-use privyseal_keys::{KeyPair, KeyringEntry, PublicHalf};
+use privyseal_keys::{KeyPair, KeyringEntry, PublicHalf, PublisherKey};
 use privyseal_manifest::Secret;
 
 /// A key with new identities, which its Secret does not hold yet. No `Debug`, `Display` or `Serialize`.
@@ -29,17 +30,20 @@ impl KeySecrets {
     /// Makes identities for the key in a Secret, and writes nothing. Nothing is made if that Secret holds another key or
     /// is gone, if the key has identities, is not in use, is compromised, is to have a successor, or if its private half is
     /// about to be moved: then another key seals, or soon will.
+    ///
+    /// A key that the publisher marked as made by it is marked anew; of any other nothing is said.
     pub async fn new_identities(
         &self,
         secret: &str,
         key: Fingerprint,
+        publisher: &PublisherKey,
     ) -> Result<Option<NewIdentities>, CustodyError> {
         let Some(mut secret) = self.secrets.get(secret).await? else { return Ok(None) };
         let metadata = &secret.metadata;
         let seals = key_secret::is_active(metadata)
             && !key_secret::is_compromised(metadata)
             && !key_secret::is_rotation_asked(metadata);
-        let Ok(look) = Look::at(&secret) else { return Ok(None) };
+        let Ok(mut look) = Look::at(&secret) else { return Ok(None) };
         let stays = matches!(look.half, Half::Kept(_)) || self.custodies.keeping() == Kind::Cluster;
         if !seals || !stays || look.subject.public.fingerprint() != key {
             return Ok(None);
@@ -55,7 +59,15 @@ impl KeySecrets {
         let pair = KeyPair::new(public.clone(), private.as_bytes()).and_then(with_identities);
         let pair =
             pair.map_err(|reason| CustodyError::NotAKey { secret: name.clone(), reason: reason.into() })?;
+        let is_ours =
+            look.subject.mark.as_ref().is_some_and(|mark| mark.proves(&publisher.public_key(), public));
         put_public_half(&mut secret, &pair.public_half());
+        if is_ours {
+            let mark = MakerMark::make(publisher, &pair.public_half());
+            let annotations = secret.metadata.annotations.get_or_insert_default();
+            annotations.insert(MADE_BY.to_owned(), mark.as_str().to_owned());
+            look.subject.mark = Some(mark);
+        }
         let key = StoredKey::new(secret, KeyringEntry::from_pair(name, pair));
         Ok(Some(NewIdentities { key, look }))
     }

@@ -56,8 +56,7 @@ impl StoredKey {
     /// Whether the holder of that publisher key made it.
     pub fn is_made_by(&self, publisher: &PublisherPublicKey) -> bool {
         let mark = MakerMark::of(&self.secret.metadata);
-        mark.zip(self.entry.certificate())
-            .is_some_and(|(mark, certificate)| mark.proves(publisher, certificate))
+        mark.zip(self.entry.public_half()).is_some_and(|(mark, key)| mark.proves(publisher, &key))
     }
 
     /// A backup of this key alone, as it will be once it is in use.

@@ -29,7 +29,7 @@ fn made(secret: &str) -> Made {
     let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
     let certificate = Certificate::issue(&key, "", now, jiff::SignedDuration::from_hours(1)).unwrap();
     let publisher = PublisherKey::generate().ok().unwrap();
-    let mark = MakerMark::make(&publisher, &certificate);
+    let mark = MakerMark::make(&publisher, &certificate.clone().into());
     let pem = private_key::to_pkcs1_pem(&key).unwrap();
     Made {
         subject: Subject {

@@ -100,10 +100,10 @@ pub(super) fn is_active(key: &BackupKey) -> bool {
 /// A key whose mark proves that the replaced publisher's leader made it. Of any other key nothing is said anew.
 fn marked_anew(secret: &Secret, replaced: &PublisherPublicKey, restored: &PublisherKey) -> Option<Secret> {
     let look = Look::at(secret).ok()?;
-    let certificate = look.certificate()?;
-    MakerMark::of(&secret.metadata).filter(|mark| mark.proves(replaced, certificate))?;
+    let Public::Sealing(key) = &look.subject.public else { return None };
+    MakerMark::of(&secret.metadata).filter(|mark| mark.proves(replaced, key))?;
     let mut secret = secret.clone();
-    let mark = MakerMark::make(restored, certificate);
+    let mark = MakerMark::make(restored, key);
     let ObjectMeta { annotations, managed_fields, .. } = &mut secret.metadata;
     annotations.get_or_insert_default().insert(MADE_BY.to_owned(), mark.as_str().to_owned());
     *managed_fields = None;
@@ -130,7 +130,7 @@ mod tests {
         secret.metadata.name = Some(name.to_owned());
         let labels = secret.metadata.labels.as_mut().unwrap();
         labels.insert(names::SEALED_SECRETS_KEY.to_owned(), label.to_owned());
-        let mark = maker.map(|maker| MakerMark::make(maker, pair.certificate()).as_str().to_owned());
+        let mark = maker.map(|maker| MakerMark::make(maker, &pair.public_half()).as_str().to_owned());
         secret.metadata.annotations = mark.map(|mark| BTreeMap::from([(MADE_BY.to_owned(), mark)]));
         secret
     }
@@ -214,8 +214,8 @@ mod tests {
         assert_eq!(plan.publisher, PublisherStep::Replace { there });
         let [anew] = plan.marked_anew.as_slice() else { panic!("one of them") };
         assert_eq!(anew.metadata.name.as_deref(), Some("made"));
-        let certificate = key_secret::from_secret(anew).ok().unwrap().certificate().unwrap().clone();
-        assert!(MakerMark::of(&anew.metadata).unwrap().proves(&ours.public_key(), &certificate));
+        let key = key_secret::from_secret(anew).ok().unwrap().public_half().unwrap();
+        assert!(MakerMark::of(&anew.metadata).unwrap().proves(&ours.public_key(), &key));
 
         let plan = Plan::new(&ours, &wanted, &made, &[], Some(Some(ours.public_key())));
         assert_eq!(plan.publisher, PublisherStep::Keep);
