@@ -306,7 +306,7 @@ async fn the_identities_of_a_backup_open_values() {
 
     let desk = Desk::new();
     std::fs::remove_file(desk.file("identity.txt")).unwrap();
-    let escrow = GoAge::new().keygen(Kind::X25519);
+    let escrow = GoAge::new().keygen(Kind::Hybrid);
     desk.write("escrow.txt", &escrow);
     let mut command = privyseal_command();
     command.current_dir(desk.folder.path()).env("PRIVYSEAL_TRUST", desk.file("trust.yaml"));

@@ -59,6 +59,7 @@ impl<'a> Asked<'a> {
         let post_quantum = stay.iter().all(|place| place.stanza.kind.is_post_quantum());
         let exchanges_all = self.destination.exchanges_all(post_quantum, value.strangers, self.changes);
         if let Some(anew) = anew.filter(|_| exchanges_all) {
+            self.nobody_comes_in_by_rule(&stay)?;
             return self.sealed_anew(&stay, anew, value.strangers);
         }
         let mut rewrap =
@@ -71,6 +72,24 @@ impl<'a> Asked<'a> {
             }
         }
         Ok(if rewrap.is_empty() { Change::Keep } else { Change::Rewrap(rewrap) })
+    }
+
+    /// A value without hints does not say for whom it is, and a rule alone has it sealed for nobody new.
+    fn nobody_comes_in_by_rule(&self, stay: &[Place]) -> Result<(), String> {
+        if self.destination.is_named() {
+            return Ok(());
+        }
+        let is_there = |found: &Arc<Found>| {
+            let owns = |place: &Place| self.owner(place, stay).is_some_and(|owner| Arc::ptr_eq(owner, found));
+            stay.iter().any(owns) || self.changes.add.iter().any(|added| added.key_ids() == found.key_ids())
+        };
+        match self.destination.target.found().iter().find(|found| !is_there(found)) {
+            Some(found) => Err(format!(
+                "that {} is among its recipients is not known, and a rule alone adds nobody: name all of them with --for",
+                found.who()
+            )),
+            None => Ok(()),
+        }
     }
 
     fn place(&self, stanza: RecipientStanza, value: &Value<'_>) -> Place {

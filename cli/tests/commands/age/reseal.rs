@@ -391,6 +391,12 @@ fn post_quantum_comes_and_goes_by_name_only() {
     assert_eq!(repository.named("two/x.yaml"), ids([&key().x25519, &new_b().x25519]));
     reseal(&repository, "two --key a.key --format age");
     assert_eq!(repository.named("two/x.yaml"), ids([&key().hybrid, &new_b().hybrid]));
+    // Where no hint says who could open it before, a rule alone lets nobody in.
+    seal(&repository, "two/x.yaml", &[&key().x25519], "--no-hints");
+    let told = ["is among its recipients is not known, and a rule alone adds nobody", "--for"];
+    refuses(&repository, "two/x.yaml", "--key a.key --format age", &told);
+    reseal(&repository, "two --key a.key --format age --for a --for b");
+    assert!(repository.opens("two/x.yaml", "a.key") && repository.opens("two/x.yaml", "b.key"));
     // Who could open it and is not named is not left out in silence.
     seal(&repository, "two/x.yaml", &[&key().x25519, &new_b().x25519], "--recipient vault.pem");
     let told = [&format!("{} would open it no more", ids([&vault])[0])[..], "--drop-recipient"];

@@ -74,10 +74,15 @@ impl<'a> Header<'a> {
         self.stanzas.iter().enumerate().filter_map(|(at, entry)| Some((at, Kind::of_tag(entry.stanza.tag)?)))
     }
 
-    /// Tags of stanzas that are neither a recipient of a kind that we know, nor a hint, nor age's own filling.
+    /// Tags of stanzas that are neither a recipient of a kind that we know, nor a hint, nor age's own filling, of which there
+    /// is one at most.
     pub(super) fn strangers(&self) -> impl Iterator<Item = &str> {
         let tags = self.stanzas.iter().map(|entry| entry.stanza.tag);
-        tags.filter(|tag| Kind::of_tag(tag).is_none() && *tag != HINT && !tag.ends_with(FILLING))
+        let mut unknown = tags.filter(|tag| Kind::of_tag(tag).is_none() && *tag != HINT).collect::<Vec<_>>();
+        if let Some(filling) = unknown.iter().position(|tag| tag.ends_with(FILLING)) {
+            unknown.remove(filling);
+        }
+        unknown.into_iter()
     }
 
     /// What the stanza before one says of whose it is.
