@@ -16,7 +16,7 @@ mod sealing;
 mod target;
 
 pub(crate) use found::{Found, Provenance, newest_half, newest_usable};
-pub(crate) use recipient::named_recipients;
+pub(crate) use recipient::named_origins;
 pub(crate) use sealing::{Choice, SealingOptions};
 pub(crate) use target::{Keys, Target};
 

@@ -28,17 +28,20 @@ use crate::output::{Content, Staged};
 use crate::progress::Progress;
 use crate::sealed_file::refuse_if_changed;
 use crate::sealed_tree::{SealedTree, SealedTreeFile};
-use changes::ChangeOptions;
-use destination::Destinations;
+use crate::speech;
+use changes::{ChangeOptions, Changes};
+use destination::{Destination, Destinations};
 use differences::differences;
 use jiff::Timestamp;
-use privyseal_envelope::KeyId;
+use privyseal_envelope::{Format, KeyId, SealedValue};
+use privyseal_keys::Keyring;
 use privyseal_manifest::SealedSecret;
 use privyseal_manifest::edit::{self, Edit};
+use privyseal_seal::claimed;
 use privyseal_seal::hints::Hints;
 use rayon::prelude::*;
 use report::Report;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Seal whole trees to the newest key, in place
@@ -153,6 +156,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let progress = Progress::new(jobs.len(), "resealing");
     let outcomes = if args.keys.is_given() {
         let keyring = args.keys.load()?;
+        warn_of_what_is_in_vain(&jobs, &destinations, &changes, &keyring);
         keys::reseal(&jobs, &destinations, &keyring, &changes, args.only_key, now, &progress)
     } else {
         controller::reseal(&jobs, &destinations, args.only_key, &progress)?
@@ -192,6 +196,38 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         ReportFormat::Json => report.write_json(&errors)?,
     }
     CommandError::all(errors)
+}
+
+/// What the command line asks for and cannot be done for want of names in the values.
+fn warn_of_what_is_in_vain(
+    jobs: &[Job<'_>],
+    destinations: &[Destination],
+    changes: &Changes,
+    keyring: &Keyring,
+) {
+    let (mut claims, mut unnamed) = (BTreeSet::new(), 0);
+    for job in jobs {
+        let hints = Hints::read(job.object().metadata.annotations.as_ref());
+        for (item, text) in &job.object().spec.encrypted_data {
+            let Ok(value) = SealedValue::from_base64(text) else { continue };
+            let theirs = claimed(&hints, item, &value);
+            let is_age = value.format() == Format::Age;
+            unnamed += usize::from(is_age && theirs.is_empty() && destinations[job.destination].is_named());
+            claims.extend(theirs);
+        }
+    }
+    for name in changes.dropped_in_vain(&claims, keyring) {
+        speech::warning(format_args!(
+            "--drop-recipient {}: no value has it among its recipients, as far as they are named",
+            Shown(name)
+        ));
+    }
+    if changes.format == Some(Format::Age) && unnamed > 0 {
+        speech::warning(format_args!(
+            "{unnamed} values of format age do not name their recipients (--no-hints): who else opens them is not known, \
+             and stays as it is"
+        ));
+    }
 }
 
 impl Job<'_> {

@@ -1,6 +1,6 @@
 //! Recipients that are no clusters: of the command line, and of the configuration.
 
-use super::{Found, MAX_CERTIFICATE_BYTES, Provenance};
+use super::{Found, MAX_CERTIFICATE_BYTES, Origin, Provenance};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::trust_file::TrustOptions;
@@ -49,12 +49,12 @@ impl ConfiguredRecipient {
     }
 }
 
-/// What an argument of an option names: a recipient; or a file with recipients, one per line, or with the public half of a
-/// Key Vault key.
-pub(crate) fn named_recipients(option: &str, argument: &str) -> Result<Vec<Recipient>, CommandError> {
+/// What an argument of an option names: a recipient; or a file with recipients, one per line, with the public half of a Key
+/// Vault key, or with that of a cluster's key.
+pub(crate) fn named_origins(option: &str, argument: &str) -> Result<Vec<Origin>, CommandError> {
     let is_file = || argument == "-" || Path::new(argument).exists();
     match argument.parse() {
-        Ok(recipient) => return Ok(vec![recipient]),
+        Ok(recipient) => return Ok(vec![Origin::Recipient(recipient)]),
         // Whatever it is, it is not to be shown, nor looked for as a file.
         Err(error @ NotARecipient::Identity) => {
             return Err(CommandError::input(format!("{option}: {error}")));
@@ -67,18 +67,26 @@ pub(crate) fn named_recipients(option: &str, argument: &str) -> Result<Vec<Recip
                 "{option}: {} is neither a recipient nor a file",
                 Shown(argument)
             ))
-            .hint("a recipient is age1pq1… or age1…; a file has recipients, one per line, or a PUBLIC KEY in PEM"));
+            .hint(
+                "a recipient is age1pq1… or age1…; a file has recipients, one per line, a cluster's certificate with \
+                 recipients below it, or a PUBLIC KEY in PEM",
+            ));
         }
         Err(_) => {}
     }
     let source = Source::from_argument(Path::new(argument));
     let text = source.read_at_most(MAX_CERTIFICATE_BYTES)?;
     let name = source.name();
-    if text.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"-----BEGIN ")) {
-        let key = public_key::from_pem(&text).map_err(|error| not_a_key(&name, error))?;
-        return Ok(vec![Recipient::KeyVault(key)]);
+    let begins = |start: &[u8]| text.split(|&byte| byte == b'\n').any(|line| line.starts_with(start));
+    if begins(b"-----BEGIN CERTIFICATE") {
+        // Its recipients are one cluster's: sealing to any of them will do.
+        return Ok(vec![Origin::File(source)]);
     }
-    of_lines(&name, &text)
+    if begins(b"-----BEGIN ") {
+        let key = public_key::from_pem(&text).map_err(|error| not_a_key(&name, error))?;
+        return Ok(vec![Origin::Recipient(Recipient::KeyVault(key))]);
+    }
+    Ok(of_lines(&name, &text)?.into_iter().map(Origin::Recipient).collect())
 }
 
 /// As `age -R` reads a file: a recipient a line, comments and empty lines between.

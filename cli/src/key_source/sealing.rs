@@ -1,6 +1,6 @@
 //! The options of commands that seal: for whom, and in which format.
 
-use super::{KeyFinder, Origin, PlaceOptions, Target, from_cert, named_recipients};
+use super::{KeyFinder, Origin, PlaceOptions, Target, from_cert, named_origins};
 use crate::arguments::format_parser;
 use crate::error::{CommandError, Shown};
 use jiff::Timestamp;
@@ -16,8 +16,8 @@ pub(crate) struct SealingOptions {
     #[arg(long, value_name = "PATH|URL", conflicts_with_all = ["clusters", "context", "kubeconfig"])]
     cert: Option<String>,
 
-    /// Somebody else who is to open the values, in format age: age1pq1…, age1…, a file of these, or a file with the public
-    /// key of a Key Vault key (PEM). May be repeated
+    /// Somebody else who is to open the values, in format age: age1pq1…, age1…, a file of these, another cluster's
+    /// certificate with its recipients, or a file with the public key of a Key Vault key (PEM). May be repeated
     #[arg(long = "recipient", value_name = "RECIPIENT|FILE")]
     recipients: Vec<String>,
 
@@ -62,11 +62,15 @@ impl SealingOptions {
             origins.push(self.places.named(name, file)?);
         }
         for argument in &self.recipients {
-            origins.extend(named_recipients("--recipient", argument)?.into_iter().map(Origin::Recipient));
+            origins.extend(named_origins("--recipient", argument)?);
         }
         match origins.is_empty() {
             true => by_rule(&self.places, file),
-            false => Ok(Choice { origins, named: true, scope: None, ruled: None }),
+            // Recipients are of format age, a cluster's certificate among them too.
+            false => {
+                let ruled = (!self.recipients.is_empty()).then_some(Format::Age);
+                Ok(Choice { origins, named: true, scope: None, ruled })
+            }
         }
     }
 

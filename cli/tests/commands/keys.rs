@@ -102,4 +102,10 @@ fn an_age_identity_is_made_as_age_makes_it_and_opens_what_is_sealed_to_it() {
         std::fs::remove_file(scene.path("id.txt")).unwrap();
     }
     has(&scene.run("keys generate --age --size 2048").fails(2), &["cannot be used with"]);
+    for more in ["--age", "--size 2048"] {
+        scene.file("there.txt", "a key\n");
+        let told = scene.run(&format!("keys generate {more} --out-file there.txt")).fails(2);
+        has(&told, &["there.txt: it is there already", "only copy of a key"]);
+        assert_eq!(scene.read("there.txt"), "a key\n");
+    }
 }

@@ -154,10 +154,11 @@ impl Keyring {
         self.unwrapped.get(stanza)
     }
 
-    /// Those of its keys that are named, in the same order.
+    /// Those of its keys that are named, by whichever of their fingerprints, in the same order.
     #[must_use]
     pub fn only(&self, keys: &BTreeSet<Fingerprint>) -> Self {
-        let entries = self.entries.iter().filter(|entry| keys.contains(&entry.fingerprint()));
+        let is_named = |entry: &&KeyringEntry| entry.fingerprints().iter().any(|part| keys.contains(part));
+        let entries = self.entries.iter().filter(is_named);
         Self { entries: entries.cloned().collect(), unwrapped: self.unwrapped.clone() }
     }
 

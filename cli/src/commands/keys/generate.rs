@@ -3,7 +3,7 @@
 use super::describe;
 use crate::arguments::{parse_name, parse_namespace};
 use crate::commands::ManifestFormat;
-use crate::error::CommandError;
+use crate::error::{CommandError, Shown};
 use crate::output::{Content, Destination, Staged};
 use crate::speech;
 use clap::ValueEnum;
@@ -115,6 +115,16 @@ enum AgeKind {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    // A private key is often there once only.
+    if let Some(path) =
+        args.out_file.as_deref().filter(|path| path.metadata().is_ok_and(|there| there.is_file()))
+    {
+        return Err(CommandError::input(format!(
+            "{}: it is there already, and may be the only copy of a key",
+            Shown(&path.to_string_lossy())
+        ))
+        .hint("name another file, or move that one away"));
+    }
     if let Some(kind) = args.age {
         return age_identity(args, kind);
     }

@@ -1,9 +1,11 @@
 //! What the command line asks for beyond newer keys.
 
+use super::recipients::all_ids;
 use crate::error::CommandError;
-use crate::key_source::{Found, KeyFinder, SealingOptions, named_recipients};
+use crate::key_source::{Found, KeyFinder, SealingOptions, named_origins};
 use privyseal_envelope::age::Recipient;
 use privyseal_envelope::{Fingerprint, Format, KeyId};
+use privyseal_keys::Keyring;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub(super) struct Changes {
     pub(super) add: Vec<Arc<Found>>,
     /// Whose keys are to open them no more.
     pub(super) drop: BTreeSet<KeyId>,
+    /// What the command line calls them, each with its keys.
+    dropped: Vec<(String, BTreeSet<KeyId>)>,
     /// The format.
     pub(super) format: Option<Format>,
 }
@@ -43,18 +47,20 @@ impl ChangeOptions {
         for argument in &self.add_recipient {
             add.extend(find(argument, "--add-recipient", sealing, finder)?);
         }
-        let mut drop = BTreeSet::new();
+        let mut dropped = Vec::new();
         for argument in &self.drop_recipient {
-            if let Ok(key) = argument.parse::<KeyId>() {
-                drop.insert(key);
+            let keys = if let Ok(key) = argument.parse::<KeyId>() {
+                BTreeSet::from([key])
             } else if let Ok(key) = argument.parse::<Fingerprint>() {
-                drop.insert(key.key_id());
+                BTreeSet::from([key.key_id()])
             } else {
                 let found = find(argument, "--drop-recipient", sealing, finder)?;
-                drop.extend(found.iter().flat_map(|found| found.key_ids()).copied());
-            }
+                found.iter().flat_map(|found| found.key_ids()).copied().collect()
+            };
+            dropped.push((argument.clone(), keys));
         }
-        Ok(Changes { add, drop, format: sealing.format() })
+        let drop = dropped.iter().flat_map(|(_, keys)| keys).copied().collect();
+        Ok(Changes { add, drop, dropped, format: sealing.format() })
     }
 }
 
@@ -70,11 +76,16 @@ fn find(
     if !is_recipient && let Some(origin) = sealing.places().by_name(argument, option)? {
         return Ok(vec![finder.find(&origin)?]);
     }
-    let recipients = named_recipients(option, argument)?;
-    Ok(recipients.into_iter().map(|recipient| Arc::new(Found::named(recipient))).collect())
+    named_origins(option, argument)?.iter().map(|origin| finder.find(origin)).collect()
 }
 
 impl Changes {
+    /// What the command line wants dropped and no value names, going by these keys.
+    pub(super) fn dropped_in_vain(&self, claimed: &BTreeSet<KeyId>, keyring: &Keyring) -> Vec<&str> {
+        let is_there = |keys: &BTreeSet<KeyId>| !all_ids(keyring, keys.iter().copied()).is_disjoint(claimed);
+        self.dropped.iter().filter(|(_, keys)| !is_there(keys)).map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Whether values have to be opened here for it.
     pub(super) fn need_keys(&self) -> bool {
         self.format.is_some() || !self.add.is_empty() || !self.drop.is_empty()

@@ -56,7 +56,11 @@ impl<'a> Asked<'a> {
                         seal it anew, with `privyseal unseal` and `privyseal seal`"
                 .to_owned());
         }
-        let post_quantum = stay.iter().all(|place| place.stanza.kind.is_post_quantum());
+        // Of a value whose recipients are all dropped it counts what it was.
+        let post_quantum = match stay.is_empty() {
+            true => gone.iter().all(|place| place.stanza.kind.is_post_quantum()),
+            false => stay.iter().all(|place| place.stanza.kind.is_post_quantum()),
+        };
         let exchanges_all = self.destination.exchanges_all(post_quantum, value.strangers, self.changes);
         if let Some(anew) = anew.filter(|_| exchanges_all) {
             self.nobody_comes_in_by_rule(&stay)?;
@@ -150,10 +154,13 @@ impl<'a> Asked<'a> {
             // line names, or which is the only one that it can be.
             let mut unlisted = found.iter().filter(|found| found.is_unlisted());
             let only = unlisted.next().filter(|_| unlisted.next().is_none())?;
+            // Where its newest key is there already, whoever is not known is somebody else.
+            let is_there = stay.iter().filter_map(by_id).any(|owner| Arc::ptr_eq(owner, only));
             let unknown = stay.iter().filter(|place| by_id(place).is_none()).count();
             let at_hand =
                 self.keyring.entries().iter().any(|entry| place.ids.iter().any(|id| entry.goes_by(*id)));
-            (at_hand && (unknown == 1 || self.only.is_some_and(|only| place.is(only)))).then_some(only)
+            let by_elimination = unknown == 1 && !is_there;
+            (at_hand && (by_elimination || self.only.is_some_and(|only| place.is(only)))).then_some(only)
         })
     }
 

@@ -241,6 +241,40 @@ fn values_without_hints_are_known_by_what_opens_them() {
     assert!(repository.opens("one/x.yaml", "a.key") && repository.opens("one/x.yaml", "glass.txt"));
 }
 
+#[test]
+fn what_is_asked_in_vain_is_told() {
+    let repository = Repository::new();
+    let glass = &repository.glass;
+    seal(&repository, "one/x.yaml", &[glass, &key().hybrid], "");
+    for nobody in ["0000000000000000", "b"] {
+        let done = reseal(&repository, &format!("one --key a.key --drop-recipient {nobody}"));
+        has(&done.stderr, &[&format!("--drop-recipient {nobody}: no value has it among its recipients")]);
+    }
+    // By whichever id the key goes.
+    let done =
+        reseal(&repository, &format!("one --key a.key --key glass.txt --drop-recipient {}", ids([glass])[0]));
+    assert!(!done.stderr.contains("no value has it"), "{}", done.stderr);
+    seal(&repository, "one/x.yaml", &[glass, &key().hybrid], "--no-hints");
+    let done = reseal(&repository, "one --key a.key --format age --recipient glass.pub");
+    has(
+        &done.stderr,
+        &["1 values of format age do not name their recipients", "who else opens them is not known"],
+    );
+    // A bare identity is a key of whom the rule names, too.
+    seal(&repository, "all/x.yaml", &[&old_a().hybrid, &new_b().hybrid, glass], "");
+    reseal(&repository, "all --key glass.txt");
+    assert_eq!(repository.named("all/x.yaml"), ids([&key().hybrid, &new_b().hybrid, glass]));
+}
+
+#[test]
+fn another_clusters_certificate_is_a_recipient_as_it_is() {
+    let repository = Repository::new();
+    repository.seal("x.yaml", "--cert a.pem --recipient b.pem");
+    assert_eq!(repository.named("x.yaml"), ids([&key().hybrid, &new_b().hybrid]));
+    reseal(&repository, "x.yaml --key a.key --cert a.pem --drop-recipient b.pem --add-recipient glass.pub");
+    assert_eq!(repository.named("x.yaml"), ids([&key().hybrid, &repository.glass]));
+}
+
 /// A bare certificate does not say which keys its cluster had before.
 #[test]
 fn with_a_bare_certificate_it_must_be_plain_whose_place_its_key_takes() {
@@ -251,6 +285,16 @@ fn with_a_bare_certificate_it_must_be_plain_whose_place_its_key_takes() {
     reseal(&repository, "x.yaml --key keys.pem --cert a.pem");
     assert_eq!(repository.named("x.yaml"), ids([&key().hybrid]));
     has(&reseal(&repository, "x.yaml --key a.key --cert a.pem").stderr, &["0 values"]);
+
+    // Where its newest key is there already, whoever else can open the value is somebody else, and stays.
+    for keys in ["--key glass.txt", "--key a.key --key glass.txt", "--key old-b.key"] {
+        seal(&repository, "x.yaml", &[&key().hybrid, glass, &old_b().hybrid], "");
+        reseal(&repository, &format!("x.yaml {keys} --cert a.pem"));
+        assert_eq!(repository.named("x.yaml"), ids([&key().hybrid, glass, &old_b().hybrid]), "{keys}");
+        seal(&repository, "x.yaml", &[&key().hybrid, glass], "");
+        reseal(&repository, &format!("x.yaml {} --cert a.pem", keys.replace("old-b.key", "a.key")));
+        assert_eq!(repository.named("x.yaml"), ids([&key().hybrid, glass]), "{keys}");
+    }
 
     // A stranger's place is not taken.
     seal(&repository, "x.yaml", &[&old_b().hybrid, &old_a().hybrid, glass], "");
@@ -397,6 +441,10 @@ fn post_quantum_comes_and_goes_by_name_only() {
     refuses(&repository, "two/x.yaml", "--key a.key --format age", &told);
     reseal(&repository, "two --key a.key --format age --for a --for b");
     assert!(repository.opens("two/x.yaml", "a.key") && repository.opens("two/x.yaml", "b.key"));
+    // All who could open it make room for one who is post-quantum.
+    seal(&repository, "x.yaml", &[&key().x25519], "");
+    reseal(&repository, "x.yaml --key a.key --format age --recipient glass.pub --drop-recipient a.pem");
+    assert_eq!(repository.named("x.yaml"), ids([&repository.glass]));
     // Who could open it and is not named is not left out in silence.
     seal(&repository, "two/x.yaml", &[&key().x25519, &new_b().x25519], "--recipient vault.pem");
     let told = [&format!("{} would open it no more", ids([&vault])[0])[..], "--drop-recipient"];

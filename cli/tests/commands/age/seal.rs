@@ -84,7 +84,7 @@ fn what_is_no_recipient_is_told_and_an_identity_never_shown() {
         (cut, "--recipient: not an age recipient"),
         ("age1yubikey1q0000", "no plugin and no SSH key"),
         ("nowhere.txt", "nowhere.txt is neither a recipient nor a file"),
-        ("a.pem", "a cluster's certificate is for --cert"),
+        ("cert.pem", "cert.pem: it names no age recipients"),
         ("a.key", "this is a private key"),
     ] {
         let run = repository

@@ -531,6 +531,35 @@ mod tests {
         }
     }
 
+    /// By somebody who may seal, and so can write any line.
+    #[test]
+    fn any_changed_byte_of_the_binding_line_is_another_binding() {
+        let [_, [key, ..]] = both();
+        let binding = strict("team-a", "db");
+        let line = line(&binding, &item("password"));
+        for at in 0..line.len() {
+            for changed in [line.as_bytes()[at] ^ 1, line.as_bytes()[at] ^ 0x20, b'\n', 0, 0x1b] {
+                let mut payload = line.clone().into_bytes();
+                payload.extend_from_slice(b"hunter2");
+                if std::mem::replace(&mut payload[at], changed) == changed {
+                    continue;
+                }
+                let value = SealedValue::from_bytes(encrypt(&payload, &recipients([&key])).unwrap());
+                let error = open(&value, &key, &binding, &item("password")).err();
+                let Some(OpenError::OtherBinding { sealed_for }) = error else {
+                    panic!("byte {at}: {error:?}")
+                };
+                // What is told is a line of its own, and never what came behind it.
+                assert!(sealed_for.is_none_or(|line| !line.to_string().contains("hunter2")), "byte {at}");
+            }
+        }
+        for cut in 0..line.len() {
+            let value =
+                SealedValue::from_bytes(encrypt(&line.as_bytes()[..cut], &recipients([&key])).unwrap());
+            assert!(open(&value, &key, &binding, &item("password")).is_err(), "{cut} bytes");
+        }
+    }
+
     #[test]
     fn any_changed_byte_is_noticed() {
         for [key, other, _] in both() {

@@ -346,7 +346,9 @@ impl<'a> Judge<'a> {
                 ),
             },
             cure: match wanted {
-                Format::Age => "`privyseal reseal --format age`",
+                Format::Age => {
+                    "`privyseal reseal --format age --key KEY`, with all whom it is for named by --for"
+                }
                 Format::Classic => "`privyseal reseal --format classic`",
             },
         })
