@@ -10,7 +10,7 @@
 //!                      └──poll──▶ versions of the key, and their public halves
 //! ```
 //!
-//! - **A value costs one call**, and none while its file key is in the [cache](cache): file keys and nothing else, bounded,
+//! - **A value costs one call**, and none while its file key is in the cache (`hsm/cache.rs`): file keys and nothing else, bounded,
 //!   and for a time. What is asked for twice at once is called once. What the vault says was never wrapped for the key is
 //!   not tried again.
 //! - **Nobody waits in place.** Who asks is told at once what is there, and called back when there is more to be had. File
