@@ -5,7 +5,7 @@ mod hints;
 mod recipients;
 mod story;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use privyseal_tests::eventually::eventually;
@@ -51,6 +51,12 @@ impl Cluster {
     ) -> Self {
         let controller = Controller::start(&release, ControllerOptions::default().reachable()).await;
         release.lead_to(&controller).await;
+        // It is ready once it serves its key; what it publishes comes a moment later.
+        let published: Api<ConfigMap> = Api::namespaced(control_plane.client(), release.namespace());
+        eventually(LONG, async || {
+            published.get("privyseal-sealing-keys").await.map_err(|error| error.to_string())
+        })
+        .await;
         Self { name, control_plane, release, controller }
     }
 
