@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         advice: &ADVICE,
     };
     let places: Vec<_> = found.iter().map(|secret| secret.id).collect();
-    let path = args.options.rule_path("manifests.yaml");
+    let path = args.options.rule_path("manifests.yaml")?;
     let sealed = seal_found(vec![(path, found)], &settings)?;
     let replacements: Replacements = places.into_iter().zip(sealed.into_iter().flatten()).collect();
     to_stdout(stream.replace(&replacements, &[])?.as_bytes())
