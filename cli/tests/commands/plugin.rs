@@ -129,12 +129,41 @@ fn secrets_without_values_pass_and_those_that_must_not_be_sealed_are_refused() {
 }
 
 #[test]
+fn a_digest_of_the_plain_secret_is_told() {
+    let scene = Scene::new();
+    let pods = |path: &str, name: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: X\nspec: {{{path}template: {{metadata: {{annotations: {{{name}: abc}}}}}}}}\n"
+        )
+    };
+    let secret = "---\n".to_owned() + &secret(Some("ns"), Some("db"));
+    for (others, told) in [
+        (pods("", "checksum/secret"), Some("stdin:4:")),
+        (
+            pods("jobTemplate: {spec: {", "checksum/app-Secrets").replace("}\n", "}}}\n"),
+            Some("annotation checksum/app-Secrets: a digest"),
+        ),
+        (pods("", "checksum/config"), None),
+        (pods("", "rollme-secret"), None),
+    ] {
+        let done = scene.run("plugin helm --cert cert.pem").stdin(others.clone() + &secret).succeeds();
+        assert!(done.stdout.starts_with(&others));
+        assert_eq!(
+            done.stderr.contains("lets anybody who reads it test guesses"),
+            told.is_some(),
+            "{others}"
+        );
+        has(&done.stderr, &told.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn broken_streams_stop_helm_and_say_where() {
     let scene = Scene::new();
     let good = "---\napiVersion: v1\nkind: ConfigMap\n";
     for (broken, told) in [
         (secret(Some("ns"), Some("a")) + "kind: Secret\n", "stdin:12:1: document 2: this key is a duplicate"),
-        (format!("kind: Secret\nstringData: [{CANARY}\n"), "stdin:5:13: document 2: not valid YAML"),
+        (format!("kind: Secret\nstringData: [{CANARY}\n"), "stdin:6:13: document 2: not valid YAML"),
         (
             secret(Some("ns"), Some("a")).replace("stringData", "data"),
             "document 2: data.password: not standard base64",
