@@ -215,7 +215,7 @@ fn without_sealed(list: &str) -> (String, Vec<String>) {
         match line {
             _ if line.starts_with("- apiVersion: bitnami.com/") => sealed.push(line[2..].to_owned()),
             _ if line.starts_with("  ") && rest.ends_with("#\n") => {
-                sealed.last_mut().unwrap().push_str(&line[2..])
+                sealed.last_mut().unwrap().push_str(&line[2..]);
             }
             line => {
                 rest = rest.trim_end_matches("#\n").to_owned() + line;
