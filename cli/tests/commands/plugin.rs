@@ -361,3 +361,24 @@ fn the_repository_names_for_whom_and_the_trust_file_says_whether_it_may() {
     has(&done.stdout, &[&other_key().key_id]);
     has(&scene.run("plugin helm").stdin(rendered(Some("ns"))).fails(2), &["manifests.yaml: no rule of "]);
 }
+
+#[test]
+fn what_is_there_to_copy_fits_this_program() {
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let plugin = std::fs::read_to_string(deploy.join("helm-plugin/plugin.yaml")).unwrap();
+    has(
+        &plugin,
+        &[
+            concat!("version: ", env!("CARGO_PKG_VERSION"), "\n"),
+            "command: privyseal\n      args: [plugin, helm]\n",
+        ],
+    );
+
+    let function = std::fs::read_to_string(deploy.join("kustomize/seal.yaml")).unwrap();
+    has(&function, &["path: privyseal\n        args: [plugin, kustomize]\n"]);
+    let scene = Scene::new();
+    scene.file(".privyseal.yaml", "version: 1\nclusters: {prod: {certificate: cert.pem}}\n");
+    let config = format!("functionConfig:\n  {}", function.trim_end().replace('\n', "\n  "));
+    let run = scene.run(&format!("plugin kustomize --yes-trust {}", key().fingerprint));
+    has(&run.stdin(resource_list("", &config)).succeeds().stdout, &["kind: SealedSecret"]);
+}

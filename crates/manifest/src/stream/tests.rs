@@ -252,3 +252,35 @@ fn directives_stay_with_their_document() {
     assert_eq!(replaced(text).unwrap(), text);
     assert!(replaced("%YAML 1.2\n---\nkind: Secret\n").unwrap().starts_with("apiVersion"));
 }
+
+#[test]
+fn what_cannot_be_read_passes_only_if_nothing_in_it_could_spell_the_word() {
+    for words in [
+        "imagePullSecrets",
+        "secretName",
+        "MySecret",
+        "Secrets",
+        "_Secret",
+        "Secret_x",
+        "SecretListing",
+        "a\\n",
+    ] {
+        let text = format!("kind: X\nkind: {words}\n");
+        assert_eq!(replaced(&text).as_deref(), Ok(text.as_str()), "{words}");
+    }
+    for words in [
+        "Secret",
+        "SecretList",
+        "x-Secret",
+        "/Secret",
+        "\"\\x53ecret\"",
+        "\"\\u0053ecret\"",
+        "\"\\U00000053ecret\"",
+        "\"Sec\\\r\nret\"",
+        "\"Sec\\\nret\"",
+        "!<tag:yaml.org,2002:binary> U2VjcmV0",
+    ] {
+        let text = format!("kind: X\nkind: {words}\n");
+        assert!(Stream::read(text.as_bytes(), "in").is_err(), "{words}");
+    }
+}
