@@ -34,7 +34,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use kube::Client;
+use kube::api::DynamicObject;
+use kube::core::GroupVersionKind;
+use kube::discovery::pinned_kind;
+use serde_json::{Value, json};
 
 pub use git::{GitServer, Repository, Revision};
 pub use receiver::Receiver;
@@ -42,6 +46,7 @@ pub use watched::{Seen, Watched, git_repository, helm_release, kustomization};
 
 use crate::control_plane::ControlPlane;
 use crate::controller::http;
+use crate::eventually::{PATIENCE, eventually};
 use crate::process::{self, Process};
 use crate::{objects, ports, scratch, tools};
 
@@ -107,7 +112,11 @@ impl Flux {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
         objects::apply(&client, None, &namespace).await;
         let definitions = definitions();
-        let applied = definitions.iter().map(|yaml| objects::apply_yaml(&client, None, yaml));
+        let applied = definitions.iter().map(async |yaml| {
+            for definition in objects::apply_yaml(&client, None, yaml).await {
+                wait_until_served(&client, &definition).await;
+            }
+        });
         futures::future::join_all(applied).await;
 
         let events_port = ports::free();
@@ -213,6 +222,18 @@ fn launch<'a>(
     let log = home.join("log");
     let process = Process::start(part.name(), &command, &log);
     Running { part, command, process, log, health_port }
+}
+
+/// A controller ends if it asks for a kind that the API server does not know yet.
+async fn wait_until_served(client: &Client, definition: &DynamicObject) {
+    let spec = &definition.data["spec"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, kind) = (text(&spec["group"]), text(&spec["names"]["kind"]));
+    let versions = spec["versions"].as_array().cloned().unwrap_or_default();
+    for version in versions.iter().filter(|version| version["served"] == json!(true)) {
+        let kind = GroupVersionKind::gvk(&group, &text(&version["name"]), &kind);
+        eventually(PATIENCE, async || pinned_kind(client, &kind).await).await;
+    }
 }
 
 /// The CustomResourceDefinitions of the controllers, out of their modules.

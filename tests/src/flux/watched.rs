@@ -155,10 +155,10 @@ impl Watched {
                         continue;
                     }
                 };
-                let observed = object.data.pointer("/status/observedGeneration").and_then(Value::as_i64);
                 let ready = objects::conditions(&object).into_iter().find(|entry| entry.kind == "Ready");
+                // The condition's own: that of the status stays behind when Flux fails.
                 if let Some(ready) = ready
-                    && observed == object.metadata.generation
+                    && ready.observed_generation == object.metadata.generation
                     && wanted(&object, &ready)
                 {
                     return Seen { at, ready, object };

@@ -27,7 +27,7 @@ struct World {
     release: Release<'static>,
     /// Our controller reaches the API server through it.
     proxy: FaultProxy,
-    controller: Controller,
+    _controller: Controller,
     sealer: Sealer,
 }
 
@@ -138,13 +138,13 @@ fn world() -> &'static World {
             let release = Release::install(control_plane, place).await;
             let proxy = FaultProxy::start(control_plane.kubeconfig());
             let options = ControllerOptions::default().through(&proxy);
-            let controller = Controller::launch(&release, options).await;
+            // It makes its key while Flux starts.
+            let mut controller = Controller::launch(&release, options).await;
             let flux = Flux::start(control_plane).await;
             let git = GitServer::start().await;
-            let mut controller = controller;
             controller.wait_until_ready().await;
             let sealer = Sealer::of(&controller).await;
-            World { flux, git, release, proxy, controller, sealer }
+            World { flux, git, release, proxy, _controller: controller, sealer }
         })
     });
     &WORLD

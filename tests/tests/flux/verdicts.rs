@@ -27,7 +27,7 @@ fn mistakes(place: &Place) -> Vec<Mistake> {
     let certificate = tools::repository().join("tests/vectors/classic/rsa2048/tls.crt");
     let another_cluster = Sealer::to(&std::fs::read_to_string(certificate).unwrap());
     let foreign = seal(&another_cluster, "foreign");
-    let unopened = "none of this controller's keys";
+    let unopened = "no key opens password";
     vec![
         Mistake { name: "renamed", sealed: renamed, reason: "NotOpened", message: unopened },
         Mistake { name: "foreign", sealed: foreign, reason: "NotOpened", message: unopened },
