@@ -134,6 +134,15 @@ impl Watched {
         .await
     }
 
+    /// Waits until a Kustomization has applied what it builds and looks at whether that is well.
+    pub async fn wait_checking(&self) -> Seen {
+        self.wait_until(|object, ready| {
+            let healthy = objects::conditions(object).into_iter().find(|entry| entry.kind == "Healthy");
+            ready.status == "Unknown" && healthy.is_some_and(|healthy| healthy.status == "Unknown")
+        })
+        .await
+    }
+
     /// Waits until the object, of which Flux has seen all that was written, and its condition `Ready` are as wanted.
     ///
     /// It watches, so what is seen is seen at once.

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use privyseal_tests::eventually::{PATIENCE, eventually};
 use privyseal_tests::flux::kustomization;
-use privyseal_tests::objects::{self, sealed_secrets};
+use privyseal_tests::objects::sealed_secrets;
 use privyseal_tests::sealing::{privyseal_command, run};
 use serde_json::json;
 use std::time::Instant;
@@ -20,6 +20,7 @@ fn config_map(value: &str) -> String {
 #[tokio::test]
 async fn a_commit_is_ready_once_its_secret_is_right() {
     let place = Place::new("ready").await;
+    // Held back: the API server answers our controller that it cannot make the Secret now.
     let hold = place.hold_secrets();
     place.repository.write("sealed/db.yaml", &place.sealed("db", "first"));
     let revision = place.repository.commit("a password for the database");
@@ -33,9 +34,7 @@ async fn a_commit_is_ready_once_its_secret_is_right() {
         _ => Ok(()),
     })
     .await;
-    let waiting = app.wait_until(|_, ready| ready.status == "Unknown").await;
-    let healthy = objects::conditions(&waiting.object).into_iter().find(|entry| entry.kind == "Healthy");
-    assert!(healthy.is_some_and(|healthy| healthy.status == "Unknown"), "{:?}", waiting.object.data);
+    app.wait_checking().await;
     assert!(!place.has_password("db", "first").await);
 
     hold.remove();
@@ -50,7 +49,7 @@ async fn a_commit_is_ready_once_its_secret_is_right() {
     place.source.reconcile().await;
     let plain = place.watched(&plain).await;
     plain.wait_ready(None).await;
-    for round in ["second", "third", "fourth"] {
+    for round in ["second", "third"] {
         place.repository.write("plain/map.yaml", &config_map(round));
         let began = Instant::now();
         let revision = place.repository.commit("a change of the ConfigMap");
