@@ -212,8 +212,9 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join(".privyseal.yaml");
         let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
-        let text =
-            format!("version: 1\nclusters: {{prod: {{keys: prod.keys}}}}\nrecipients: {{safe: {{age: {recipient}}}}}\n");
+        let text = format!(
+            "version: 1\nclusters: {{prod: {{keys: prod.keys}}}}\nrecipients: {{safe: {{age: {recipient}}}}}\n"
+        );
         std::fs::write(&file, text).unwrap();
         let configuration = Configuration::read(&file).unwrap();
         let mut trust = Trust::default();
