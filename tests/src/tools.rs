@@ -53,6 +53,11 @@ pub fn age_encryption() -> PathBuf {
     tool("age-encryption/peer.mjs")
 }
 
+/// Argo CD's checks and its interpreter of Lua, in JSON lines: `tests/peers/argo-cd/argo-health`.
+pub fn argo_health() -> PathBuf {
+    tool("argo-health")
+}
+
 /// Our command line.
 pub fn privyseal() -> PathBuf {
     binary("privyseal")

@@ -59,6 +59,13 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
         variables: &[],
     },
     GoTool {
+        name: "argo-cd",
+        module: "tests/peers/argo-cd",
+        package: "tool",
+        programs: &["argo-health"],
+        variables: &[],
+    },
+    GoTool {
         name: "helm",
         module: "tests/peers/helm",
         package: "tool",
