@@ -58,6 +58,11 @@ pub fn argo_health() -> PathBuf {
     tool("argo-health")
 }
 
+/// What Flux says of an object, in JSON lines: `tests/peers/flux/kstatus`.
+pub fn kstatus() -> PathBuf {
+    tool("kstatus")
+}
+
 /// Our command line.
 pub fn privyseal() -> PathBuf {
     binary("privyseal")

@@ -47,6 +47,7 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
             "helm-controller",
             "notification-controller",
             "git-server",
+            "kstatus",
         ],
         variables: &[],
     },
