@@ -60,7 +60,8 @@ fn of_the_api_server() -> Vec<Value> {
     ];
     for reason in ONE_OF_EACH_CLASS {
         let (class, status) = (state(reason.class()), after(reason, None, 1));
-        let mut deleted = object(1, Some(&status));
+        // The API server counts the deletion as a change.
+        let mut deleted = object(2, Some(&status));
         deleted["metadata"]["deletionTimestamp"] = json!("2026-03-01T00:00:00Z");
         deleted["metadata"]["finalizers"] = json!(["example.com/held"]);
         cases.push(json!({
