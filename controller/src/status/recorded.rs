@@ -58,7 +58,7 @@ fn of_the_api_server() -> Vec<Value> {
         json!({"name": "new, without any status", "state": "new", "object": object(1, None)}),
         json!({"name": "new", "state": "new", "object": object(1, Some(&fresh))}),
     ];
-    for reason in ONE_OF_EACH_CLASS {
+    for reason in [Reason::Unsealed, Reason::NotOpened, Reason::ApiUnavailable] {
         let (class, status) = (state(reason.class()), after(reason, None, 1));
         // The API server counts the deletion as a change.
         let mut deleted = object(2, Some(&status));
@@ -83,12 +83,14 @@ fn befores() -> Vec<Before> {
         Before { name: "after the peer, done", status: Some(of_the_peer("True")), generation: 1 },
         Before { name: "after the peer, failed", status: Some(of_the_peer("False")), generation: 1 },
     ];
-    let names = [("after done", "changed after done"), ("after stalled", "changed after stalled")];
-    let names = names.into_iter().chain([("after retried", "changed after retried")]);
-    for (reason, (same, changed)) in ONE_OF_EACH_CLASS.into_iter().zip(names) {
-        let status = after(reason, None, 1);
-        befores.push(Before { name: same, status: Some(status.clone()), generation: 1 });
-        befores.push(Before { name: changed, status: Some(status), generation: 2 });
+    for (reason, same, changed) in [
+        (Reason::Unsealed, "after done", "changed after done"),
+        (Reason::NotOpened, "after stalled", "changed after stalled"),
+        (Reason::ApiUnavailable, "after retried", "changed after retried"),
+    ] {
+        let status = Some(after(reason, None, 1));
+        befores.push(Before { name: same, status: status.clone(), generation: 1 });
+        befores.push(Before { name: changed, status, generation: 2 });
     }
     befores
 }
@@ -145,5 +147,3 @@ fn state(class: Class) -> &'static str {
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
-
-const ONE_OF_EACH_CLASS: [Reason; 3] = [Reason::Unsealed, Reason::NotOpened, Reason::ApiUnavailable];

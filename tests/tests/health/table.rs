@@ -44,13 +44,12 @@ fn rows() -> Vec<Row> {
         row("new".into(), &|case| case.state == State::New && case.has_status()),
     ];
     let classes = [(Done, "done"), (Stalled, "stalled"), (Retried, "retried")];
-    let states: [(&str, fn(Class) -> State); 2] =
-        [("", State::Status), ("changed and not yet looked at, was ", State::Changed)];
-    for (prefix, state) in states {
-        rows.extend(
-            classes
-                .map(|(class, word)| row(format!("{prefix}{word}"), &move |case| case.state == state(class))),
-        );
+    for (class, word) in classes {
+        rows.push(row(word.into(), &|case| case.state == State::Status(class)));
+    }
+    for (class, word) in classes {
+        let label = format!("changed and not yet looked at, was {word}");
+        rows.push(row(label, &|case| case.state == State::Changed(class)));
     }
     rows.push(row("being deleted".into(), &|case| matches!(case.state, State::Deleted(_))));
     assert_eq!(rows.iter().map(|row| row.cases.len()).sum::<usize>(), all.len(), "a case is in no row");
