@@ -4,13 +4,15 @@ use crate::cases::{self, State};
 use crate::expected::Reader;
 use crate::flux::follow_the_rule;
 use crate::readers::ask;
-use privyseal_tests::{objects, tools};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use privyseal_tests::{ControlPlane, objects, tools};
 use serde_json::{Value, json};
 
 const ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// The patch of `deploy/argocd`.
-pub(crate) fn our_patch() -> Value {
+fn our_patch() -> Value {
     let path = tools::repository().join("deploy/argocd/argocd-cm.yaml");
     let mut documents = objects::documents(&std::fs::read_to_string(path).unwrap());
     assert_eq!(documents.len(), 1);
@@ -110,6 +112,48 @@ fn the_action_asks_for_a_refresh_and_changes_nothing_else() {
             assert_eq!(answer["object"], wanted, "{}", case.name);
         }
     }
+}
+
+/// The two ways to install that deploy/argocd/README.md names.
+#[tokio::test]
+async fn our_patch_for_argo_cd_leaves_all_other_keys() {
+    let control_plane = ControlPlane::shared();
+    let namespace = control_plane.namespace("argocd").await;
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm", "namespace": namespace},
+        "data": {"url": "https://argocd.example.com"},
+    });
+    let mut wanted = our_patch()["data"].clone();
+    wanted["url"] = config["data"]["url"].clone();
+
+    objects::apply(&control_plane.client(), None, &config).await;
+    let text = std::fs::read_to_string(tools::repository().join("deploy/argocd/argocd-cm.yaml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let patch = folder.path().join("argocd-cm.yaml");
+    // The namespace of the tests is none that an installation would have.
+    std::fs::write(&patch, text.replace("namespace: argocd\n", &format!("namespace: {namespace}\n")))
+        .unwrap();
+    let patch = patch.to_str().unwrap();
+    control_plane
+        .kubectl_ok(&["-n", &namespace, "patch", "configmap", "argocd-cm", "--patch-file", patch], "");
+    let maps: Api<ConfigMap> = Api::namespaced(control_plane.client(), &namespace);
+    assert_eq!(json!(maps.get("argocd-cm").await.unwrap().data), wanted);
+
+    let folder = tempfile::tempdir().unwrap();
+    let component = folder.path().join("component");
+    std::fs::create_dir(&component).unwrap();
+    for file in ["kustomization.yaml", "argocd-cm.yaml"] {
+        std::fs::copy(tools::repository().join("deploy/argocd").join(file), component.join(file)).unwrap();
+    }
+    let base = json!({"resources": ["argocd-cm.json"], "components": ["component"]});
+    let mut config = config;
+    config["metadata"]["namespace"] = json!("argocd");
+    std::fs::write(folder.path().join("argocd-cm.json"), config.to_string()).unwrap();
+    std::fs::write(folder.path().join("kustomization.yaml"), base.to_string()).unwrap();
+    let built = control_plane.kubectl_ok(&["kustomize", folder.path().to_str().unwrap()], "");
+    let built = objects::documents(&built);
+    assert_eq!(built.len(), 1);
+    assert_eq!(built[0]["data"], wanted);
 }
 
 /// One that was refreshed before, and has an annotation of somebody else.

@@ -38,9 +38,18 @@ pub(crate) fn expected(reader: Reader, case: &Case) -> Verdict {
     Verdict { word, tells }
 }
 
-/// Whether `kubectl wait --for=condition=TYPE` ends well, for `Ready` and `Synced`.
-pub(crate) fn condition_is_met(case: &Case) -> bool {
-    case.state == State::Status(Class::Done)
+/// Whether a `kubectl wait` for this ends well, by its name in [`WAITS`](crate::kubectl::WAITS).
+pub(crate) fn is_met(case: &Case, what: &str) -> bool {
+    match what {
+        "Ready" | "Synced" => case.state == State::Status(Class::Done),
+        "Stalled" => case.state == State::Status(Class::Stalled),
+        // A path into the status knows nothing of generations, as a condition does.
+        "jsonpath" => matches!(
+            case.state,
+            State::Status(Class::Done) | State::Changed(Class::Done) | State::Deleted(Class::Done)
+        ),
+        other => panic!("{other}"),
+    }
 }
 
 fn kstatus(case: &Case) -> (&'static str, bool) {

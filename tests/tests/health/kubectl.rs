@@ -1,11 +1,11 @@
 //! `kubectl wait`, and what the API server itself makes of the recorded statuses.
 
-use crate::argo_cd::our_patch;
 use crate::cases::{Case, State};
+use crate::expected::is_met;
+use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Client};
 use privyseal_tests::controller::Chart;
-use privyseal_tests::{ControlPlane, Release, ReleaseOptions, objects, tools};
+use privyseal_tests::{ControlPlane, Release, ReleaseOptions, objects};
 use serde_json::{Value, json};
 use std::thread;
 
@@ -24,9 +24,9 @@ pub(crate) struct Waited {
     pub(crate) said: String,
 }
 
-/// Puts each case on an object of a real control plane, and waits as [`WAITS`] says. `expect` says which of them will
-/// be met, so that only the others are given up soon.
-pub(crate) async fn wait(cases: &[Case], expect: fn(&Case, &str) -> bool) -> Vec<Vec<Waited>> {
+/// Puts each case on an object of a real control plane, and waits as [`WAITS`] says. What is not expected is given up
+/// soon.
+pub(crate) async fn wait(cases: &[Case]) -> Vec<Vec<Waited>> {
     let control_plane = ControlPlane::shared();
     let client = control_plane.client();
     let namespace = control_plane.namespace("health").await;
@@ -36,7 +36,7 @@ pub(crate) async fn wait(cases: &[Case], expect: fn(&Case, &str) -> bool) -> Vec
         WAITS
             .iter()
             .map(|(what, flag)| {
-                let timeout = if expect(case, what) { "--timeout=60s" } else { "--timeout=1s" };
+                let timeout = if is_met(case, what) { "--timeout=60s" } else { "--timeout=1s" };
                 let object = format!("sealedsecret/{}", name(index));
                 let output = control_plane.kubectl(&["-n", &namespace, "wait", &object, flag, timeout]);
                 let [stdout, stderr] =
@@ -98,47 +98,4 @@ async fn make(client: &Client, namespace: &str, name: &str, case: &Case) {
     assert_eq!(found.data.get("status"), status.as_ref(), "{}", case.name);
     assert_eq!(found.metadata.generation, Some(case.generation()), "{}", case.name);
     assert_eq!(found.metadata.deletion_timestamp.is_some(), deleted, "{}", case.name);
-}
-
-/// The two ways to install that deploy/argocd/README.md names.
-#[tokio::test]
-async fn our_patch_for_argo_cd_leaves_all_other_keys() {
-    use k8s_openapi::api::core::v1::ConfigMap;
-    let control_plane = ControlPlane::shared();
-    let namespace = control_plane.namespace("argocd").await;
-    let config = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm", "namespace": namespace},
-        "data": {"url": "https://argocd.example.com"},
-    });
-    let mut wanted = our_patch()["data"].clone();
-    wanted["url"] = config["data"]["url"].clone();
-
-    objects::apply(&control_plane.client(), None, &config).await;
-    let text = std::fs::read_to_string(tools::repository().join("deploy/argocd/argocd-cm.yaml")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let patch = folder.path().join("argocd-cm.yaml");
-    // The namespace of the tests is none that an installation would have.
-    std::fs::write(&patch, text.replace("namespace: argocd\n", &format!("namespace: {namespace}\n")))
-        .unwrap();
-    let patch = patch.to_str().unwrap();
-    control_plane
-        .kubectl_ok(&["-n", &namespace, "patch", "configmap", "argocd-cm", "--patch-file", patch], "");
-    let maps: Api<ConfigMap> = Api::namespaced(control_plane.client(), &namespace);
-    assert_eq!(json!(maps.get("argocd-cm").await.unwrap().data), wanted);
-
-    let folder = tempfile::tempdir().unwrap();
-    let component = folder.path().join("component");
-    std::fs::create_dir(&component).unwrap();
-    for file in ["kustomization.yaml", "argocd-cm.yaml"] {
-        std::fs::copy(tools::repository().join("deploy/argocd").join(file), component.join(file)).unwrap();
-    }
-    let base = json!({"resources": ["argocd-cm.json"], "components": ["component"]});
-    let mut config = config;
-    config["metadata"]["namespace"] = json!("argocd");
-    std::fs::write(folder.path().join("argocd-cm.json"), config.to_string()).unwrap();
-    std::fs::write(folder.path().join("kustomization.yaml"), base.to_string()).unwrap();
-    let built = control_plane.kubectl_ok(&["kustomize", folder.path().to_str().unwrap()], "");
-    let built = objects::documents(&built);
-    assert_eq!(built.len(), 1);
-    assert_eq!(built[0]["data"], wanted);
 }

@@ -3,7 +3,7 @@
 //! After a change that is meant, `PRIVYSEAL_STATUS=overwrite` writes it anew; read the difference.
 
 use crate::cases::{self, Case, Class, State};
-use crate::expected::{Reader, condition_is_met};
+use crate::expected::{Reader, is_met};
 use crate::kubectl;
 use crate::readers::answers;
 use privyseal_tests::tools;
@@ -60,7 +60,7 @@ fn rows() -> Vec<Row> {
 async fn the_page_shows_what_the_readers_say() {
     let rows = rows();
     let representatives: Vec<Case> = rows.iter().map(|row| row.cases[0].clone()).collect();
-    let waited = kubectl::wait(&representatives, is_met).await;
+    let waited = kubectl::wait(&representatives).await;
     let mut lines = vec![
         "| state of the object | Flux, `wait: true` | Flux, expressions | Argo CD | Argo CD before | Argo CD, our check | \
          `kubectl wait` |"
@@ -86,18 +86,6 @@ async fn the_page_shows_what_the_readers_say() {
         lines.push(wrapped(&format!("- *{word}*: {}.", reasons.join(", "))));
     }
     compare(&format!("{}\n", lines.join("\n")));
-}
-
-/// Whether a wait ends well. A path into the status knows nothing of generations, as a condition does.
-fn is_met(case: &Case, what: &str) -> bool {
-    match what {
-        "Stalled" => case.state == State::Status(Class::Stalled),
-        "jsonpath" => matches!(
-            case.state,
-            State::Status(Class::Done) | State::Changed(Class::Done) | State::Deleted(Class::Done)
-        ),
-        _ => condition_is_met(case),
-    }
 }
 
 /// What a reader says of a state: the same of each case, or it is no state.
