@@ -66,17 +66,17 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
         variables: &[("main.VERSION", Value::Version("github.com/bitnami/sealed-secrets"))],
     },
     GoTool {
-        name: "age",
-        module: "tests/peers/age",
-        package: "tool",
-        programs: &["age", "age-keygen", "hpke-oracle"],
-        variables: &[],
-    },
-    GoTool {
         name: "argo-cd",
         module: "tests/peers/argo-cd",
         package: "tool",
         programs: &["argo-health"],
+        variables: &[],
+    },
+    GoTool {
+        name: "age",
+        module: "tests/peers/age",
+        package: "tool",
+        programs: &["age", "age-keygen", "hpke-oracle"],
         variables: &[],
     },
     GoTool {
