@@ -83,12 +83,23 @@ impl Watched {
         self.api.get(&self.name).await.unwrap_or_else(|error| panic!("get {}: {error}", self.title()))
     }
 
-    /// Asks for a look at it now, as `flux reconcile` does.
-    pub async fn reconcile(&self) {
+    /// Asks for a look at it now, as `flux reconcile` does, and returns what Flux repeats in
+    /// `status.lastHandledReconcileAt` when it has looked.
+    pub async fn reconcile(&self) -> String {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let token = format!("{now}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.patch(json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}})).await;
+        token
+    }
+
+    /// As [`reconcile`](Self::reconcile), and waits until Flux has looked and finds it ready.
+    pub async fn reconcile_until_ready(&self) -> Seen {
+        let token = json!(self.reconcile().await);
+        self.wait_until(|object, ready| {
+            ready.status == "True" && object.data.pointer("/status/lastHandledReconcileAt") == Some(&token)
+        })
+        .await
     }
 
     /// Suspends it, or resumes it.
