@@ -123,7 +123,7 @@ const HELM_RELEASE: &str = "helm.sh/release.v1";
 /// Takes off what is said to the tools that build, order, apply or prune the object. On the Secret it would mislead them, or
 /// end in it for good: it is not them who make that.
 fn take_for_tools(secret: &mut Secret) -> ForTools {
-    let mut take = |map: &mut Option<BTreeMap<String, String>>| {
+    let take = |map: &mut Option<BTreeMap<String, String>>| {
         let (for_tools, own) =
             map.take().unwrap_or_default().into_iter().partition(|(name, _)| is_for_tools(name));
         *map = Some(own).filter(|own: &BTreeMap<_, _>| !own.is_empty());
