@@ -63,17 +63,12 @@ impl Watches {
                     self.queue.forget(&key);
                 }
                 Err(error) => {
-                    let missing = matches!(
-                        &error,
-                        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404
-                    );
-                    match missing {
-                        true => tracing::warn!(
+                    if is_not_defined(&error) {
+                        tracing::warn!(
                             "there is no CustomResourceDefinition sealedsecrets.bitnami.com; it is looked for again"
-                        ),
-                        false => tracing::warn!(
-                            error = %watch_error(&error), "the watch of SealedSecrets was interrupted"
-                        ),
+                        );
+                    } else {
+                        tracing::warn!(error = %watch_error(&error), "the watch of SealedSecrets was interrupted");
                     }
                 }
             }
@@ -156,6 +151,15 @@ fn key_of(metadata: &ObjectMeta) -> Key {
     Key {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+/// Whether the API server does not know the kind that is watched.
+fn is_not_defined(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
     }
 }
 
