@@ -1,0 +1,5 @@
+//! Privyseal within Kustomize and Helm, with the real programs.
+#![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
+
+mod kustomize;
+mod name_references;
