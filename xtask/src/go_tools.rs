@@ -39,6 +39,19 @@ enum Value {
 /// All of them, the longest build first.
 pub(crate) const GO_TOOLS: &[GoTool] = &[
     GoTool {
+        name: "flux",
+        module: "tests/peers/flux",
+        package: "tool",
+        programs: &[
+            "source-controller",
+            "kustomize-controller",
+            "helm-controller",
+            "notification-controller",
+            "git-server",
+        ],
+        variables: &[],
+    },
+    GoTool {
         name: "control-plane",
         module: "tests/control-plane",
         package: ".",
