@@ -29,6 +29,7 @@ pub mod entra;
 pub mod eventually;
 pub mod example;
 pub mod fault_proxy;
+pub mod flux;
 pub mod image;
 pub mod key_vault;
 mod kubeconfig;

@@ -63,6 +63,11 @@ pub fn age_encryption() -> PathBuf {
     tool("age-encryption/peer.mjs")
 }
 
+/// A program of `tests/peers/flux`: a controller, or the Git server.
+pub fn flux(name: &str) -> PathBuf {
+    tool(name)
+}
+
 /// Our command line.
 pub fn privyseal() -> PathBuf {
     binary("privyseal")
