@@ -48,6 +48,7 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
             "helm-controller",
             "notification-controller",
             "git-server",
+            "kstatus",
         ],
         variables: &[],
     },
@@ -64,6 +65,13 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
         package: "tool",
         programs: &["kubeseal", "controller"],
         variables: &[("main.VERSION", Value::Version("github.com/bitnami/sealed-secrets"))],
+    },
+    GoTool {
+        name: "argo-cd",
+        module: "tests/peers/argo-cd",
+        package: "tool",
+        programs: &["argo-health"],
+        variables: &[],
     },
     GoTool {
         name: "age",
