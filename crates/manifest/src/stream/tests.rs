@@ -1,0 +1,2 @@
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+use super::*;
