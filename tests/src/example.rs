@@ -44,17 +44,26 @@ pub fn blocks(page: &str, heading: &str) -> Vec<String> {
 #[derive(Debug)]
 pub struct Example {
     folder: TempDir,
+    root: PathBuf,
 }
 
 impl Example {
     /// Copies it, as a repository of its own, with a context for each cluster.
     pub fn copy(clusters: &[(&str, &ControlPlane)]) -> Self {
-        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("a temporary folder: {error}"));
-        let this = Self { folder };
-        copy(&original(), &this.root());
-        for folder in ["fleet/.git", "home", "bin"] {
-            make(&this.folder.path().join(folder));
-        }
+        let folder = temporary();
+        let root = folder.path().join("fleet");
+        make(&root.join(".git"));
+        Self::copied(folder, root, clusters)
+    }
+
+    /// As [`copy`](Self::copy), into a work tree that is there.
+    pub fn copy_into(root: &Path, clusters: &[(&str, &ControlPlane)]) -> Self {
+        Self::copied(temporary(), root.to_path_buf(), clusters)
+    }
+
+    fn copied(folder: TempDir, root: PathBuf, clusters: &[(&str, &ControlPlane)]) -> Self {
+        copy(&original(), &root);
+        let this = Self { folder, root };
         this.write_beside("home/compared", "");
         this.program("privyseal", &PRIVYSEAL.replace("PROGRAM", &tools::privyseal().to_string_lossy()));
         let kubectl = tools::control_plane();
@@ -64,19 +73,19 @@ impl Example {
     }
 
     /// The root of the copy.
-    pub fn root(&self) -> PathBuf {
-        self.folder.path().join("fleet")
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// What a file of it says.
     pub fn read(&self, name: &str) -> String {
-        let path = self.root().join(name);
+        let path = self.root.join(name);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     /// Writes a file of it.
     pub fn write(&self, name: &str, text: &str) {
-        self.write_beside(&format!("fleet/{name}"), text);
+        write(&self.root.join(name), text);
     }
 
     /// Replaces what must be there exactly once.
@@ -84,6 +93,27 @@ impl Example {
         let text = self.read(name);
         assert_eq!(text.matches(old).count(), 1, "{old:?} in {name}:\n{text}");
         self.write(name, &text.replace(old, new));
+    }
+
+    /// Does what the README says for somebody with one cluster only.
+    pub fn without_production(&self) {
+        for path in files(&self.root) {
+            let name = path.strip_prefix(&self.root).unwrap_or(&path).with_extension("");
+            if name.iter().any(|part| part == "production") {
+                fs::remove_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            }
+        }
+        let cluster = "  production:\n    keys: keys/production.keys\n    context: production\n";
+        let rule = "  - path: secrets/production/**\n    for: [production, break-glass]\n";
+        for (old, new) in
+            [(cluster, ""), (rule, ""), ("[staging, production, break-glass]", "[staging, break-glass]")]
+        {
+            self.replace(".privyseal.yaml", old, new);
+        }
+        // "Leave it out of the steps below": of the README too, whose steps are done.
+        let fetch = "privyseal keys fetch --for production --published --out-file keys/production.keys\n";
+        self.replace("README.md", fetch, "");
+        self.replace("README.md", "for cluster in staging production; do\n", "for cluster in staging; do\n");
     }
 
     /// From now on this fingerprint is trusted when it is asked for.
@@ -96,7 +126,7 @@ impl Example {
     /// Runs a script in the root of the copy.
     pub fn sh(&self, script: &str) -> Output {
         let mut shell = Command::new("sh");
-        shell.args(["-e", "-c", script]).current_dir(self.root()).env_clear();
+        shell.args(["-e", "-c", script]).current_dir(&self.root).env_clear();
         shell.env("PATH", format!("{}:/usr/bin:/bin", self.folder.path().join("bin").display()));
         shell.env("HOME", self.folder.path().join("home"));
         shell.env("KUBECONFIG", self.folder.path().join("home/kubeconfig"));
@@ -131,9 +161,7 @@ impl Example {
     }
 
     fn write_beside(&self, name: &str, text: &str) {
-        let path = self.folder.path().join(name);
-        path.parent().into_iter().for_each(make);
-        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        write(&self.folder.path().join(name), text);
     }
 }
 
@@ -168,6 +196,15 @@ fn copy(from: &Path, to: &Path) {
         target.parent().into_iter().for_each(make);
         fs::copy(&file, &target).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
     }
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().unwrap_or_else(|error| panic!("a temporary folder: {error}"))
+}
+
+fn write(path: &Path, text: &str) {
+    path.parent().into_iter().for_each(make);
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 fn make(folder: &Path) {

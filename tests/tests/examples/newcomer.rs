@@ -62,7 +62,7 @@ async fn what_the_readme_says_makes_the_example_ones_own() {
     }
     example.step("### 3. The keys of the clusters");
     example.step("### 4. Secrets");
-    let lint = privyseal(&example.root(), None).args(["lint", "--strict"]).output().unwrap();
+    let lint = privyseal(example.root(), None).args(["lint", "--strict"]).output().unwrap();
     assert!(lint.status.success() && lint.stdout.is_empty(), "{lint:?}");
 
     for (cluster, control_plane) in clusters {
