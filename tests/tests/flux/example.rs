@@ -62,7 +62,14 @@ fn the_example_turns_green_and_stays_so_over_a_new_key() {
         // What is sealed in the example is for keys that nobody has.
         let red = secrets.wait_not_ready(&revision, "SealedSecret/").await;
         show("secrets", &red.ready.message);
-        assert!(red.ready.message.contains("SealedSecret/shop/db"), "{}", red.ready.message);
+        assert!(red.ready.message.contains("status: 'Failed'"), "{}", red.ready.message);
+        for (namespace, name, reason) in [
+            ("shop", "db", "NotOpened"),
+            ("shop", "licence", "NotARecipient"),
+            (NAMESPACE, "mailer-values", "NotOpened"),
+        ] {
+            wait_for_reason(&client, namespace, name, reason).await;
+        }
         let waits = apps.wait_not_ready(None, "dependency").await;
         show("apps", &waits.ready.message);
         assert!(secret(&client, "shop", "db").await.is_none());
@@ -134,6 +141,20 @@ async fn secret(
     name: &str,
 ) -> Option<std::collections::BTreeMap<String, Vec<u8>>> {
     objects::secret_data(client, namespace, name).await
+}
+
+/// Waits until a SealedSecret is not ready for this reason.
+async fn wait_for_reason(client: &Client, namespace: &str, name: &str, reason: &str) {
+    let api = objects::sealed_secrets(client, namespace);
+    eventually(PATIENCE, async || {
+        let object = api.get(name).await.map_err(|error| error.to_string())?;
+        let ready = objects::conditions(&object).into_iter().find(|condition| condition.kind == "Ready");
+        match ready {
+            Some(ready) if ready.status == "False" && ready.reason == reason => Ok(()),
+            other => Err(format!("{namespace}/{name}: {other:?}")),
+        }
+    })
+    .await;
 }
 
 /// The one key with which all classic values of `shop/db` were opened.
