@@ -268,7 +268,8 @@ impl Part {
             out.push_str("---\n");
         }
         let head = document.line() - 1 - self.lines;
-        for line in unmarked.lines().take(head).filter(|line| line.starts_with("# Source: ")) {
+        let lines = Zeroizing::new(unmarked.replace("\r\n", "\n"));
+        for line in lines.split(['\r', '\n']).take(head).filter(|line| line.starts_with("# Source: ")) {
             out.push_str(line);
             out.push('\n');
         }

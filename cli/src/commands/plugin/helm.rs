@@ -2,10 +2,11 @@
 
 use super::sealed_stream::{Options, Settings, seal_found};
 use super::secrets;
-use crate::error::CommandError;
+use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::output::to_stdout;
 use crate::sealer::Advice;
+use crate::speech;
 use privyseal_manifest::stream::{Replacements, Stream};
 
 /// Seal the Secrets among rendered manifests: a post-renderer of Helm
@@ -36,6 +37,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     if found.is_empty() {
         return to_stdout(&bytes);
     }
+    warn_of_digests(&stream);
     let settings = Settings {
         options: &args.options,
         scope: args.options.scope,
@@ -44,10 +46,32 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         advice: &ADVICE,
     };
     let places: Vec<_> = found.iter().map(|secret| secret.id).collect();
-    let path = args.options.rule_path("manifests.yaml");
+    let path = args.options.rule_path("manifests.yaml")?;
     let sealed = seal_found(vec![(path, found)], &settings)?;
     let replacements: Replacements = places.into_iter().zip(sealed.into_iter().flatten()).collect();
     to_stdout(stream.replace(&replacements, &[])?.as_bytes())
+}
+
+/// Charts write a digest of a rendered Secret on pods, so that they restart with it. What is public of it lets anybody test
+/// guesses, so it is told; it is not ours to take out.
+fn warn_of_digests(stream: &Stream) {
+    const PODS: [&[&str]; 2] = [&["spec", "template"], &["spec", "jobTemplate", "spec", "template"]];
+    for document in stream.documents() {
+        for pods in PODS {
+            let path: Vec<_> = pods.iter().chain(&["metadata", "annotations"]).copied().collect();
+            let Some(annotations) = document.view().field(&path) else { continue };
+            let is_digest =
+                |key: &str| key.starts_with("checksum/") && key.to_ascii_lowercase().contains("secret");
+            if let Some(field) = annotations.value.fields().find(|field| is_digest(field.key)) {
+                speech::warning(format_args!(
+                    "stdin:{}: annotation {}: a digest of the plain Secret lets anybody who reads it test guesses; see \
+                     docs/plugins.md",
+                    field.at,
+                    Shown(field.key)
+                ));
+            }
+        }
+    }
 }
 
 const ADVICE: Advice = Advice {

@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let places: Vec<_> = found.iter().map(|secret| secret.id).collect();
     let mut groups = Vec::new();
     if !found.is_empty() {
-        groups.push((args.options.rule_path(&kustomization()), found));
+        groups.push((args.options.rule_path(&kustomization())?, found));
     }
     groups.extend(collect(config.files.iter().map(|file| from_file(file)))?);
     if groups.iter().all(|(_, secrets)| secrets.is_empty()) {

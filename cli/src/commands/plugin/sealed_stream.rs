@@ -2,8 +2,9 @@
 
 use super::secrets::Found;
 use crate::arguments::{parse_namespace, scope_parser};
+use crate::config_file::folder_of;
 use crate::documents::collect;
-use crate::error::CommandError;
+use crate::error::{CommandError, Shown};
 use crate::key_source::SealingOptions;
 use crate::object_size;
 use crate::sealer::{self, Advice};
@@ -35,8 +36,15 @@ pub(super) struct Options {
 
 impl Options {
     /// The path that the rules go by.
-    pub(super) fn rule_path(&self, otherwise: &str) -> PathBuf {
-        self.rule_for.clone().unwrap_or_else(|| PathBuf::from(otherwise))
+    pub(super) fn rule_path(&self, otherwise: &str) -> Result<PathBuf, CommandError> {
+        match &self.rule_for {
+            None => Ok(PathBuf::from(otherwise)),
+            Some(path) if folder_of(path).is_some() => Ok(path.clone()),
+            Some(path) => {
+                let path = path.to_string_lossy();
+                Err(CommandError::input(format!("--rule-for: {}: there is no such folder", Shown(&path))))
+            }
+        }
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) fn replace(
                     .iter()
                     .map(|sealed| line_break(text).to_owned() + &item(text, sealed, indent))
                     .collect();
-                splices.replace(entry.value.start..entry.value.end, body);
+                let after_key = text[..entry.value.start].trim_end_matches(' ').len();
+                splices.replace(after_key..entry.value.end, body);
             }
         }
         Some((entry, Shape::List { flow: false, items: nodes })) => {
