@@ -1,6 +1,7 @@
 //! What comes of the files: as Flux, Argo CD and Helm would have them, with the real kustomize and Helm.
 
 use super::{build, one, read};
+use privyseal_tests::sealing::run;
 use privyseal_tests::{example, objects, tools};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -155,6 +156,29 @@ fn the_applications_of_argo_cd_lead_to_the_same() {
             by_flux.concat().iter().filter(|object| !is_for_flux(object)).map(Value::to_string).collect();
         assert_eq!(by_argo, by_flux);
     }
+}
+
+/// Argo CD's own rules no longer give an Application a health, without which a wave would not wait.
+#[test]
+fn an_application_is_as_healthy_as_argo_cd_found_it() {
+    let entries = &read(&example::original().join("argocd/argocd-cm.yaml"))[0]["data"];
+    let lua = &entries["resource.customizations.health.argoproj.io_Application"];
+    let questions = [
+        json!({"status": {"health": {"status": "Healthy"}}}),
+        json!({"status": {"health": {"status": "Degraded", "message": "why"}}}),
+        json!({"status": {"sync": {}}}),
+        json!({"metadata": {"name": "new"}}),
+    ];
+    let questions =
+        questions.map(|object| json!({"ask": "health", "lua": lua, "object": object}).to_string());
+    let output = run(&mut Command::new(tools::argo_health()), &(questions.join("\n") + "\n"));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown = answers
+        .iter()
+        .map(|answer| (answer["status"].as_str().unwrap(), answer["message"].as_str().unwrap()));
+    let new = ("Progressing", "not looked at yet");
+    assert_eq!(shown.collect::<Vec<_>>(), [("Healthy", ""), ("Degraded", "why"), new, new]);
 }
 
 #[test]

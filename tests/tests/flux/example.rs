@@ -105,7 +105,7 @@ fn the_example_turns_green_and_stays_so_over_a_new_key() {
 
         // Everything is opened anew without the old key, as after a loss of all that is in memory.
         controller.stop();
-        example.does("kubectl annotate sealedsecrets --all --all-namespaces note=again");
+        example.does("kubectl --context staging annotate sealedsecrets --all --all-namespaces note=again");
         controller.start_again().await;
         apps.wait_ready(&revision).await;
         assert_eq!(whole(&client).await, before);
