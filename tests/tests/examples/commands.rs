@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Asks the program for help on what it is given: it complains of what it does not know before it gets there.
 const CHECKED: &str = r#"#!/bin/sh
 echo "NAME $*" >> "$FOLDER/called"
-PROGRAM "$@" --help > /dev/null 2> "$FOLDER/said" || { echo "NAME $*"; cat "$FOLDER/said"; } >> "$FOLDER/refused"
+PROGRAM "$@" --help > /dev/null 2> "$FOLDER/said" || { echo "NAME $*"; /bin/cat "$FOLDER/said"; } >> "$FOLDER/refused"
 "#;
 
 /// Others are called and do nothing.

@@ -150,6 +150,19 @@ fn key_ids(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn all_that_is_yaml_can_be_read() {
+    let is_yaml =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let is_template = |path: &PathBuf| path.iter().any(|part| part == "templates");
+    let files = example::files(&example::original());
+    let files: Vec<_> = files.into_iter().filter(|path| is_yaml(path) && !is_template(path)).collect();
+    assert!(files.len() > 40);
+    for path in files {
+        assert!(!read(&path).is_empty(), "{}", path.display());
+    }
+}
+
+#[test]
 fn no_private_half_is_in_it() {
     let files = text_files();
     assert!(files.len() > 50);
