@@ -52,7 +52,7 @@ fn the_example_turns_green_and_stays_so_over_a_new_key() {
         example.replace("apps/base/shop/deployment.yaml", "replicas: 1", "replicas: 0");
         let revision = fleet.commit("the example");
 
-        let source = begin(&client, &fleet).await;
+        let (source, cluster) = begin(&client, &fleet).await;
         let [infrastructure, secrets, apps] = watch(&client).await;
         infrastructure.wait_ready(&revision).await;
         let release = Release::found(control_plane, "privyseal", "privyseal").await;
@@ -73,6 +73,8 @@ fn the_example_turns_green_and_stays_so_over_a_new_key() {
         let waits = apps.wait_not_ready(None, "dependency").await;
         show("apps", &waits.ready.message);
         assert!(secret(&client, "shop", "db").await.is_none());
+        // It waits for them, so whoever looks at it alone, as Azure does, sees no green either.
+        cluster.wait_until(|_, ready| ready.status != "True").await;
 
         let known = example.sh("privyseal keys fetch --context staging --trust ../known.yaml");
         example.compared(fingerprint(&String::from_utf8_lossy(&known.stderr)));
@@ -83,6 +85,7 @@ fn the_example_turns_green_and_stays_so_over_a_new_key() {
         source.reconcile().await;
         let green = secrets.wait_ready(&revision).await;
         let ready = apps.wait_ready(&revision).await;
+        cluster.wait_ready(&revision).await;
         measured("the example, fixed", &[("secrets", green.at - began), ("apps", ready.at - began)]);
         let before = whole(&client).await;
 
@@ -171,7 +174,7 @@ async fn opened_with(client: &Client) -> String {
 }
 
 /// The objects with which `flux bootstrap`, or Azure, begins.
-async fn begin(client: &Client, fleet: &Repository) -> Watched {
+async fn begin(client: &Client, fleet: &Repository) -> (Watched, Watched) {
     let account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"namespace": NAMESPACE, "name": "flux-applier"},
@@ -186,10 +189,9 @@ async fn begin(client: &Client, fleet: &Repository) -> Watched {
         objects::apply(client, None, &object).await;
     }
     let source = Watched::apply(client, NAMESPACE, &git_repository("flux-system", fleet)).await;
-    let mut cluster = kustomization("flux-system", "flux-system", "./clusters/staging");
-    cluster["spec"]["wait"] = json!(false);
-    Watched::apply(client, NAMESPACE, &cluster).await;
-    source
+    let cluster = kustomization("flux-system", "flux-system", "./clusters/staging");
+    let cluster = Watched::apply(client, NAMESPACE, &cluster).await;
+    (source, cluster)
 }
 
 /// What Flux finds in `clusters/staging`.
