@@ -94,12 +94,23 @@ impl Watched {
         found.unwrap_or_else(|error| panic!("get {}: {error}", self.title())).is_some()
     }
 
-    /// Asks for a look at it now, as `flux reconcile` does.
-    pub async fn reconcile(&self) {
+    /// Asks for a look at it now, as `flux reconcile` does, and returns what Flux repeats in
+    /// `status.lastHandledReconcileAt` when it has looked.
+    pub async fn reconcile(&self) -> String {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let token = format!("{now}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.patch(json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}})).await;
+        token
+    }
+
+    /// As [`reconcile`](Self::reconcile), and waits until Flux has looked and finds it ready.
+    pub async fn reconcile_until_ready(&self) -> Seen {
+        let token = json!(self.reconcile().await);
+        self.wait_until(|object, ready| {
+            ready.status == "True" && object.data.pointer("/status/lastHandledReconcileAt") == Some(&token)
+        })
+        .await
     }
 
     /// Suspends it, or resumes it.
@@ -141,6 +152,15 @@ impl Watched {
             ready.status == "False"
                 && ready.message.contains(message)
                 && revision.is_none_or(|revision| self.speaks_of(object, revision, false))
+        })
+        .await
+    }
+
+    /// Waits until a Kustomization has applied what it builds and looks at whether that is well.
+    pub async fn wait_checking(&self) -> Seen {
+        self.wait_until(|object, ready| {
+            let healthy = objects::conditions(object).into_iter().find(|entry| entry.kind == "Healthy");
+            ready.status == "Unknown" && healthy.is_some_and(|healthy| healthy.status == "Unknown")
         })
         .await
     }
