@@ -47,6 +47,9 @@ pub(crate) async fn goes_and_leaves_everything(cluster: &Cluster) -> Vec<Value> 
     helm(cluster, &["uninstall", "privyseal", "--wait"]);
     cluster.let_collect().await;
     assert_eq!(cluster.all_secrets().await, before);
+    let mut expected = ["one", "two", "three"].map(|name| format!("{}/{name}", cluster.namespace));
+    expected.sort();
+    assert_eq!(would_go(cluster), expected, "it had another policy");
     for name in NAMES {
         assert!(cluster.sealed_secret(name).await.is_some(), "{name}");
     }
@@ -55,10 +58,15 @@ pub(crate) async fn goes_and_leaves_everything(cluster: &Cluster) -> Vec<Value> 
     objects
 }
 
-/// The line of docs/deletion.md that lists the Secrets that Kubernetes would collect.
-fn would_go(cluster: &Cluster) -> String {
-    let path = "{range .items[?(@.metadata.ownerReferences[*].kind==\"SealedSecret\")]}{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
-    told(cluster, path)
+/// The command of docs/deletion.md that lists the Secrets that Kubernetes would collect.
+fn would_go(cluster: &Cluster) -> Vec<String> {
+    let path = concat!(
+        "{range .items[*]}{.metadata.namespace}/{.metadata.name} ",
+        "{.metadata.ownerReferences[?(@.kind==\"SealedSecret\")].kind}{\"\\n\"}{end}"
+    );
+    let secrets = told(cluster, path);
+    let lines = secrets.lines().filter_map(|line| line.split_once(" SealedSecret"));
+    lines.map(|(secret, _)| secret.to_owned()).collect()
 }
 
 fn told(cluster: &Cluster, path: &str) -> String {
@@ -71,9 +79,9 @@ pub(crate) async fn another_default_is_followed_and_can_be_waited_for(
     cluster: &Cluster,
     controller: &mut Controller,
 ) {
-    eventually(PATIENCE, async || match would_go(cluster).as_str() {
-        "" => Ok(()),
-        would_go => Err(would_go.to_owned()),
+    eventually(PATIENCE, async || match would_go(cluster) {
+        none if none.is_empty() => Ok(()),
+        some => Err(some),
     })
     .await;
     let counts = async |controller: &Controller| {

@@ -176,6 +176,30 @@ async fn another_word_is_told_and_the_secret_keeps_what_it_has() {
     }
 }
 
+/// The commands of docs/deletion.md.
+#[tokio::test]
+async fn the_page_on_deletion_says_how_to_wait_and_how_to_keep_a_secret_for_oneself() {
+    let place = Place::new("page").await;
+    let kubectl = |args: &[&str]| {
+        place.control_plane.kubectl_ok(&[&["--namespace", place.namespace.as_str()][..], args].concat(), "")
+    };
+    apply(&place, &seal(&place, "db", "1", None)).await;
+    ready(&place, "db").await;
+    kubectl(&["annotate", "sealedsecret", "db", "privyseal.dev/deletion-policy=Retain"]);
+    let uid = kubectl(&["get", "sealedsecret", "db", "--output", "jsonpath={.metadata.uid}"]);
+    let says = format!("--for=jsonpath={{.metadata.annotations.privyseal\\.dev/owner-uid}}={uid}");
+    kubectl(&["wait", "secret/db", &says, "--timeout=60s"]);
+    kubectl(&["delete", "sealedsecret", "db"]);
+    wait_for_secret(&place.client, &place.namespace, "db", &[("a", b"1")]).await;
+
+    kubectl(&["annotate", "secret", "db", "privyseal.dev/owner-uid-"]);
+    apply(&place, &seal(&place, "db", "2", Some("Retain"))).await;
+    let told = wait_for_condition(&place.client, &place.namespace, "db", "Stalled", "True").await;
+    assert_eq!(told.reason, "TargetNotOwned");
+    assert!(told.message.contains("somebody took off"), "{}", told.message);
+    wait_for_secret(&place.client, &place.namespace, "db", &[("a", b"1")]).await;
+}
+
 /// Whoever lost a key may want to keep what there is.
 #[tokio::test]
 async fn a_secret_whose_values_do_not_open_follows_its_policy_all_the_same() {
