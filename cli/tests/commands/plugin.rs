@@ -80,7 +80,7 @@ fn what_is_said_to_tools_is_on_the_sealed_secret_and_not_in_the_template() {
     ];
     let annotations: Vec<_> = tools.iter().chain(&own).map(|line| format!("    {line}\n")).collect();
     let metadata = format!(
-        "metadata:\n  labels:\n    app: shop\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: {CANARY}\n{}",
+        "metadata:\n  labels:\n    app: shop\n    kustomize.toolkit.fluxcd.io/name: apps\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: {CANARY}\n{}",
         annotations.concat()
     );
     let secret = secret(Some("ns"), Some("db")).replacen("metadata:\n", &metadata, 1);
@@ -88,7 +88,8 @@ fn what_is_said_to_tools_is_on_the_sealed_secret_and_not_in_the_template() {
     assert!(!leaks(&done.stdout), "{}", done.stdout);
     let (outer, template) = done.stdout.split_once("  template:\n").unwrap();
     has(outer, &tools);
-    has(outer, &["  labels:\n    app: shop\n"]);
+    has(outer, &["  labels:\n    app: shop\n    kustomize.toolkit.fluxcd.io/name: apps\n"]);
+    assert!(!template.contains("toolkit"), "{template}");
     has(template, &own);
     has(template, &["labels:\n", "app: shop\n"]);
     for line in tools {

@@ -15,7 +15,13 @@ pub(super) struct Found {
     /// The Secret, without what is addressed to tools.
     pub(super) secret: Located<Secret>,
     /// That.
-    for_tools: BTreeMap<String, String>,
+    for_tools: ForTools,
+}
+
+/// What tools look for on the object that they carry.
+struct ForTools {
+    annotations: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
 }
 
 /// All Secrets of a stream that hold values.
@@ -59,7 +65,7 @@ impl Found {
     /// The sealed object with what tools look for on it: they see no template.
     pub(super) fn finish(&self, mut sealed: SealedSecret) -> Result<SealedSecret, CommandError> {
         let annotations = sealed.metadata.annotations.get_or_insert_default();
-        if needs_hash(&self.for_tools) && names::scope_of(annotations) == Scope::Strict {
+        if needs_hash(&self.for_tools.annotations) && names::scope_of(annotations) == Scope::Strict {
             return Err(CommandError::input(self.secret.message(
                 "kustomize adds a hash to its name after this, and values of scope strict open under no other name",
             ))
@@ -68,11 +74,14 @@ impl Found {
                  namespace-wide",
             ));
         }
-        for (name, value) in &self.for_tools {
+        for (name, value) in &self.for_tools.annotations {
             annotations.entry(name.clone()).or_insert_with(|| value.clone());
         }
         sealed.metadata.annotations.take_if(|annotations| annotations.is_empty());
-        sealed.metadata.labels.clone_from(&self.secret.object.metadata.labels);
+        // Labels select: whoever lists, prunes or refers to objects by them is to find this one too.
+        let mut labels = self.secret.object.metadata.labels.clone().unwrap_or_default();
+        labels.extend(self.for_tools.labels.clone());
+        sealed.metadata.labels = Some(labels).filter(|labels| !labels.is_empty());
         Ok(sealed)
     }
 }
@@ -113,20 +122,23 @@ const HELM_RELEASE: &str = "helm.sh/release.v1";
 
 /// Takes off what is said to the tools that build, order, apply or prune the object. On the Secret it would mislead them, or
 /// end in it for good: it is not them who make that.
-fn take_for_tools(secret: &mut Secret) -> BTreeMap<String, String> {
-    let Some(annotations) = &mut secret.metadata.annotations else { return BTreeMap::new() };
-    let all = std::mem::take(annotations);
-    let (for_tools, own) = all.into_iter().partition(|(name, _)| is_for_tools(name));
-    *annotations = own;
-    for_tools
+fn take_for_tools(secret: &mut Secret) -> ForTools {
+    let take = |map: &mut Option<BTreeMap<String, String>>| {
+        let (for_tools, own) =
+            map.take().unwrap_or_default().into_iter().partition(|(name, _)| is_for_tools(name));
+        *map = Some(own).filter(|own: &BTreeMap<_, _>| !own.is_empty());
+        for_tools
+    };
+    let metadata = &mut secret.metadata;
+    ForTools { annotations: take(&mut metadata.annotations), labels: take(&mut metadata.labels) }
 }
 
-fn is_for_tools(annotation: &str) -> bool {
-    TOOLS.iter().any(|domain| annotation.strip_prefix(domain).is_some_and(|rest| rest.starts_with('/')))
-        || annotation == DELETION_POLICY
+fn is_for_tools(name: &str) -> bool {
+    TOOLS.iter().any(|domain| name.strip_prefix(domain).is_some_and(|rest| rest.starts_with('/')))
+        || name == DELETION_POLICY
 }
 
-/// Domains of annotations about the object that is applied.
+/// Domains of annotations and labels about the object that is applied.
 const TOOLS: [&str; 11] = [
     "alpha.config.kubernetes.io",
     "config.k8s.io",
@@ -145,8 +157,8 @@ const TOOLS: [&str; 11] = [
 const DELETION_POLICY: &str = "privyseal.dev/deletion-policy";
 
 /// Whether kustomize is to add a hash to the name: as a generator says it, and as kustomize itself keeps it.
-fn needs_hash(for_tools: &BTreeMap<String, String>) -> bool {
-    let value = |name| for_tools.get(name).map(String::as_str);
+fn needs_hash(annotations: &BTreeMap<String, String>) -> bool {
+    let value = |name| annotations.get(name).map(String::as_str);
     matches!(value("kustomize.config.k8s.io/needs-hash"), Some("1" | "t" | "T" | "true" | "True" | "TRUE"))
         || value("internal.config.kubernetes.io/needsHashSuffix") == Some("enabled")
 }

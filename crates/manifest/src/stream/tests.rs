@@ -3,7 +3,7 @@ use crate::sealed_secret::SealedSecretSpec;
 use proptest::prelude::*;
 
 /// Parts that hold no Secret: every byte of them stays.
-const OTHERS: [&str; 22] = [
+const OTHERS: [&str; 23] = [
     "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  a: |\n    kind: Secret\n    stringData: {a: b}\n",
     "---\n# Source: app/templates/x.yaml\n# a comment\n\napiVersion: apps/v1   # here too\nkind: Deployment\n\n\n",
     "---\r\napiVersion: v1\r\nkind: Service\r\nmetadata:\r\n  name: crlf\r\n",
@@ -14,6 +14,7 @@ const OTHERS: [&str; 22] = [
     "--- {apiVersion: v1, kind: ConfigMap}\n",
     "---\napiVersion: v1\nkind: ConfigMap\ndata: {a: one}\ndata: {a: the same key twice}\n",
     "---\njust text\n",
+    "---\njust text\n%of it\n",
     "---\n- a\n- list\n",
     "---\nkind: Deployment\nspec:\n\timagePullSecrets: tabs are no YAML\n",
     "---\nkind: Certificate\nspec: {secretName: x, secretName: twice}\n",
@@ -116,11 +117,11 @@ proptest! {
     #[test]
     fn what_is_let_pass_holds_no_secret(text in "(---\n|kind: Secret\n|kind|: |Secret|List|items|\n|- |\\{|\\}|\"|'|&a |\\*a|!!str |\\.\\.\\.\n|a| |#|\\|\n){0,24}") {
         // Whatever was not refused is read by `read` without a Secret in it, once each is replaced.
-        if let Ok(new) = replaced(&text) {
-            if let Ok(documents) = crate::read(new.as_bytes(), "new") {
-                let mut secrets = documents.iter().filter(|document| document.kind() == Some("Secret"));
-                prop_assert!(secrets.next().is_none(), "{text:?}\n{new:?}");
-            }
+        if let Ok(new) = replaced(&text)
+            && let Ok(documents) = crate::read(new.as_bytes(), "new")
+        {
+            let mut secrets = documents.iter().filter(|document| document.kind() == Some("Secret"));
+            prop_assert!(secrets.next().is_none(), "{text:?}\n{new:?}");
         }
     }
 }
@@ -234,6 +235,42 @@ fn what_cannot_be_replaced_alone_is_refused() {
         let error = replaced(text).unwrap_err();
         assert!(error.ends_with(&format!("not edited in place: {obstacle}")), "{text}: {error}");
     }
+}
+
+/// What the splices should do is right already; this is for the day when they do not.
+#[test]
+fn the_guard_lets_nothing_pass_but_what_was_asked_for() {
+    let list = "kind: List\nitems:\n- kind: Secret\n- kind: A\n  x: 1\ny: 2\n";
+    let stream = Stream::read(list.as_bytes(), "in").unwrap();
+    let (part, db) = (&stream.parts[0], sealed("db"));
+    let replaced: BTreeMap<_, _> = [(secrets(&stream)[0], &db)].into();
+    let says =
+        |text: &str, added: &[SealedSecret]| part.says_what_it_said(text, &"in".into(), &replaced, added);
+    let json = serde_json::to_string(&db).unwrap();
+    let good = list.replace("- kind: Secret", &format!("- {json}"));
+    assert!(says(&good, &[]));
+    assert!(says(&good.replace("y: 2", &format!("- {json}\ny: 2")), &[sealed("db")]));
+    for wrong in [
+        list.to_owned(),
+        good.replace("x: 1", "x: 2"),
+        good.replace("  x: 1\n", ""),
+        good.replace("y: 2", "y: 3"),
+        good.replace("y: 2\n", ""),
+        good.replace("- kind: A\n  x: 1\n", ""),
+        good.replace("y: 2", &format!("- {json}\ny: 2")),
+        good.replace("AgC=", "AgD="),
+        good.replace("kind: List", "kind: Lists"),
+        good.clone() + "---\nkind: B\n",
+        good.clone() + "[",
+        good.replace(&format!("- {json}\n- kind: A\n  x: 1\n"), &format!("- kind: A\n  x: 1\n- {json}\n")),
+    ] {
+        assert!(!says(&wrong, &[]), "{wrong}");
+    }
+    assert!(!says(&good, &[sealed("db")]));
+    let one = Stream::read(b"kind: Secret\n", "in").unwrap();
+    let says = |text: &str| one.parts[0].says_what_it_said(text, &"in".into(), &replaced, &[]);
+    assert!(says(&json));
+    assert!(!says("kind: Secret\n") && !says(&json.replace("AgC=", "AgD=")));
 }
 
 #[test]
