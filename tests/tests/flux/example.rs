@@ -86,7 +86,7 @@ fn the_example_turns_green_and_stays_so_over_a_new_key() {
         let green = secrets.wait_ready(&revision).await;
         let ready = apps.wait_ready(&revision).await;
         cluster.wait_ready(&revision).await;
-        measured("the example, fixed", &[("secrets", green.at - began), ("apps", ready.at - began)]);
+        measured("the example, fixed", &[("secrets", green.at - began), ("apps", ready.at - began)], &green);
         let before = whole(&client).await;
 
         // The page's rotation, with a commit and a push of the harness in the place of its own.
@@ -100,7 +100,7 @@ fn the_example_turns_green_and_stays_so_over_a_new_key() {
         let revision = fleet.commit("Reseal to the newest key of staging");
         source.reconcile().await;
         let rotated = secrets.wait_ready(&revision).await;
-        measured("the example, resealed", &[("secrets", rotated.at - began)]);
+        measured("the example, resealed", &[("secrets", rotated.at - began)], &rotated);
         let new = opened_with(&client).await;
         assert_ne!(old, new);
         example.does(&retire.replace("OLD-KEY", &old));
