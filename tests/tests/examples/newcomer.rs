@@ -37,6 +37,7 @@ async fn what_the_readme_says_makes_the_example_ones_own() {
     let clusters: [(&str, &ControlPlane); 2] = [("staging", &shared), ("production", &other)];
     let example = Example::copy(&clusters);
 
+    example.step("### 1. Names");
     let said = example.step("### 2. A key for the safe");
     example.compared(fingerprint(&said));
     let safe = example.read(".privyseal.yaml");
