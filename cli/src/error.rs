@@ -123,15 +123,20 @@ impl CommandError {
     }
 
     /// Every report: this error and those found beside it, each with its hints. A hint that several share comes once,
-    /// after the last of them.
+    /// after the last of them. An error that many files share, such as that no key is given, comes once.
     pub(crate) fn reports(&self) -> Vec<(String, Vec<&str>)> {
         let mut flat = Vec::new();
         self.flatten(&mut flat);
         let mut reports: Vec<(String, Vec<&str>)> = Vec::new();
         let mut told = std::collections::BTreeSet::new();
         for error in flat.into_iter().rev() {
-            let hints = error.hints.iter().map(String::as_str).filter(|hint| told.insert(*hint)).collect();
-            reports.push((error.source.to_string(), hints));
+            let text = error.source.to_string();
+            let hints: Vec<_> =
+                error.hints.iter().map(String::as_str).filter(|hint| told.insert(*hint)).collect();
+            match reports.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, known)) => known.extend(hints),
+                None => reports.push((text, hints)),
+            }
         }
         reports.reverse();
         reports
@@ -195,5 +200,15 @@ mod tests {
         assert_eq!(joined.kind(), ErrorKind::Failed);
         assert_eq!(joined.reports(), [("a".to_owned(), vec![]), ("b".to_owned(), vec!["same", "other"])]);
         assert!(CommandError::all(Vec::new()).is_ok());
+    }
+
+    #[test]
+    fn an_error_that_many_files_share_comes_once() {
+        let errors = ["no key", "x.yaml: bad", "no key"].map(|text| CommandError::input(text).hint("cure"));
+        let joined = CommandError::all(errors.into()).unwrap_err();
+        assert_eq!(
+            joined.reports(),
+            [("x.yaml: bad".to_owned(), vec![]), ("no key".to_owned(), vec!["cure"])]
+        );
     }
 }

@@ -29,7 +29,7 @@ use crate::input::Source;
 use crate::trust_file::TrustOptions;
 use jiff::Timestamp;
 use privyseal_envelope::age::Recipient;
-use privyseal_repo::{CONFIG_FILE, Cluster, ClusterName, Evidence, KeyFile, KeySource, Subject};
+use privyseal_repo::{CONFIG_FILE, Cluster, ClusterName, Config, Evidence, KeyFile, KeySource, Subject};
 use recipient::ConfiguredRecipient;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -237,6 +237,11 @@ impl PlaceOptions {
         }
     }
 
+    /// All that the configuration of the folder that the command runs in has names for: clusters, then recipients.
+    pub(crate) fn names(&self) -> Result<Vec<String>, CommandError> {
+        Ok(self.configuration(None)?.map(|it| known_names(&it.config)).unwrap_or_default())
+    }
+
     /// A cluster that `--for` names; a recipient is none.
     fn named_cluster(&self, name: &str, file: Option<&Path>) -> Result<Origin, CommandError> {
         match self.named(name, file)? {
@@ -273,15 +278,18 @@ impl PlaceOptions {
                 because: because.to_owned(),
             })));
         }
-        let clusters = config.clusters().map(|(name, _)| name.as_str());
-        let known: Vec<_> = clusters.chain(config.recipients().map(|(name, _)| name.as_str())).collect();
         Err(CommandError::input(format!(
             "--for: {} has no cluster {}",
             Shown(&configuration.file.to_string_lossy()),
             Shown(name)
         ))
-        .hint(format!("it has: {}", known.join(", "))))
+        .hint(format!("it has: {}", known_names(config).join(", "))))
     }
+}
+
+fn known_names(config: &Config) -> Vec<String> {
+    let clusters = config.clusters().map(|(name, _)| name.to_string());
+    clusters.chain(config.recipients().map(|(name, _)| name.to_string())).collect()
 }
 
 /// Finds keys, each once, whatever number of files it is for.

@@ -85,6 +85,9 @@ fn whole_seconds(at: Timestamp) -> Timestamp {
 }
 
 #[cfg(test)]
+mod recorded;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::outcome::{Proof, Reason};

@@ -28,6 +28,7 @@ pub mod controller;
 pub mod entra;
 pub mod eventually;
 pub mod fault_proxy;
+pub mod flux;
 pub mod image;
 pub mod key_vault;
 mod kubeconfig;

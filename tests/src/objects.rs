@@ -176,7 +176,11 @@ pub fn wait_for_condition_within(
 }
 
 /// The API for an object's kind, found by asking the API server, and the object's name.
-async fn api_of(client: &Client, namespace: Option<&str>, object: &Value) -> (Api<DynamicObject>, String) {
+pub(crate) async fn api_of(
+    client: &Client,
+    namespace: Option<&str>,
+    object: &Value,
+) -> (Api<DynamicObject>, String) {
     let types: TypeMeta = serde_json::from_value(object.clone())
         .unwrap_or_else(|error| panic!("{}: {error}", describe(object)));
     let kind = GroupVersionKind::try_from(&types).unwrap_or_else(|error| panic!("{types:?}: {error}"));

@@ -63,6 +63,21 @@ pub fn age_encryption() -> PathBuf {
     tool("age-encryption/peer.mjs")
 }
 
+/// Argo CD's checks and its interpreter of Lua, in JSON lines: `tests/peers/argo-cd/argo-health`.
+pub fn argo_health() -> PathBuf {
+    tool("argo-health")
+}
+
+/// What Flux says of an object, in JSON lines: `tests/peers/flux/kstatus`.
+pub fn kstatus() -> PathBuf {
+    tool("kstatus")
+}
+
+/// A program of `tests/peers/flux`: a controller, or the Git server.
+pub fn flux(name: &str) -> PathBuf {
+    tool(name)
+}
+
 /// Our command line.
 pub fn privyseal() -> PathBuf {
     binary("privyseal")

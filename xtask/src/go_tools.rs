@@ -39,6 +39,20 @@ enum Value {
 /// All of them, the longest build first.
 pub(crate) const GO_TOOLS: &[GoTool] = &[
     GoTool {
+        name: "flux",
+        module: "tests/peers/flux",
+        package: "tool",
+        programs: &[
+            "source-controller",
+            "kustomize-controller",
+            "helm-controller",
+            "notification-controller",
+            "git-server",
+            "kstatus",
+        ],
+        variables: &[],
+    },
+    GoTool {
         name: "control-plane",
         module: "tests/control-plane",
         package: ".",
@@ -51,6 +65,13 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
         package: "tool",
         programs: &["kubeseal", "controller"],
         variables: &[("main.VERSION", Value::Version("github.com/bitnami/sealed-secrets"))],
+    },
+    GoTool {
+        name: "argo-cd",
+        module: "tests/peers/argo-cd",
+        package: "tool",
+        programs: &["argo-health"],
+        variables: &[],
     },
     GoTool {
         name: "age",

@@ -95,6 +95,11 @@ impl ClusterKey {
         self.recipients.iter().map(|recipient| recipient.fingerprint().key_id())
     }
 
+    /// All by which lists know it: its own fingerprint, and those of its recipients.
+    pub(crate) fn fingerprints(&self) -> impl Iterator<Item = Fingerprint> {
+        std::iter::once(self.fingerprint()).chain(self.recipients.iter().map(Recipient::fingerprint))
+    }
+
     /// What counts of it when values are asked for the keys that they need.
     pub(crate) fn for_report(&self) -> privyseal_repo::report::Key {
         privyseal_repo::report::Key { id: self.key_id(), recipients: self.recipient_ids().collect() }
@@ -102,9 +107,7 @@ impl ClusterKey {
 
     /// By any of the names that people find: the list shows one, and values and lists of keys the others.
     pub(crate) fn is_called(&self, text: &str) -> bool {
-        let of_recipients = self.recipients.iter().map(Recipient::fingerprint);
-        std::iter::once(self.fingerprint())
-            .chain(of_recipients)
+        self.fingerprints()
             .any(|fingerprint| fingerprint.to_string() == text || fingerprint.key_id().to_string() == text)
             || self.secret.as_ref().is_some_and(|secret| secret.name == text)
     }

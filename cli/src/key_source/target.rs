@@ -180,6 +180,12 @@ impl Target {
         };
         match keys {
             Keys::Classic(key) => {
+                if !self.hints {
+                    speech::warning(format_args!(
+                        "--no-hints changes nothing in format classic, whose values have no room for hints; the annotation \
+                         privyseal.dev/sealed-with names the key"
+                    ));
+                }
                 for found in &self.found {
                     speech::note(format_args!("sealing with key {}{}", key.fingerprint(), until(found)));
                 }

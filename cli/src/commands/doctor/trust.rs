@@ -109,18 +109,32 @@ fn judge_file(file: &Path, access: &Access) -> Finding {
     }
 }
 
-/// Whether each cluster of the configuration is pinned.
+/// Whether all that the configuration names is pinned.
 fn judge_pins(configuration: &Configuration, trust: &Trust) -> Vec<Finding> {
-    let judge = |name: &str| match trust.pinned(&Subject::Cluster(name.to_owned())) {
-        Some(pin) => Finding::ok(Check::TrustPin, format!("cluster {name}: pinned to {pin}")),
+    let judge = |subject: Subject, cure: &str| match trust.pinned(&subject) {
+        Some(pin) => Finding::ok(Check::TrustPin, format!("{subject}: pinned to {pin}")),
         None => Finding::warning(
             Check::TrustPin,
-            format!("cluster {name} is not pinned: its first use asks, and fails where nobody can answer"),
-            "compare the fingerprint that `privyseal keys fetch` shows with somebody who knows the cluster, then give it \
-             to --yes-trust",
+            format!("{subject} is not pinned: its first use asks, and fails where nobody can answer"),
+            cure,
         ),
     };
-    configuration.config.clusters().map(|(name, _)| judge(name.as_str())).collect()
+    let cluster = |name: &str| {
+        judge(
+            Subject::Cluster(name.to_owned()),
+            "compare the fingerprint that `privyseal keys fetch` shows with somebody who knows the cluster, then give it \
+             to --yes-trust",
+        )
+    };
+    let recipient = |name: &str| {
+        judge(
+            Subject::Recipient(name.to_owned()),
+            "compare the fingerprint that the first sealing to it shows with whoever holds its key, then give it to \
+             --yes-trust",
+        )
+    };
+    let clusters = configuration.config.clusters().map(|(name, _)| cluster(name.as_str()));
+    clusters.chain(configuration.config.recipients().map(|(name, _)| recipient(name.as_str()))).collect()
 }
 
 /// What the trust file says of keys that were found; `place` says where. None if it knows nothing of them.
@@ -191,6 +205,26 @@ mod tests {
         assert_eq!(Access::of(&file), Access::Others { mode: 0o777, of_folder: true });
         mode(scratch.path(), 0o1777);
         assert_eq!(Access::of(&file), Access::Owner);
+    }
+
+    #[test]
+    fn all_that_the_configuration_names_is_to_be_pinned() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join(".privyseal.yaml");
+        let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+        let text = format!(
+            "version: 1\nclusters: {{prod: {{keys: prod.keys}}}}\nrecipients: {{safe: {{age: {recipient}}}}}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let configuration = Configuration::read(&file).unwrap();
+        let mut trust = Trust::default();
+        let levels = |trust: &Trust| -> Vec<_> {
+            judge_pins(&configuration, trust).iter().map(|finding| finding.level).collect()
+        };
+        assert_eq!(levels(&trust), [Level::Warning, Level::Warning]);
+        let fingerprint = recipient.parse::<privyseal_envelope::age::Recipient>().unwrap().fingerprint();
+        trust.pin(Subject::Recipient("safe".to_owned()), Evidence::Recipient { fingerprint });
+        assert_eq!(levels(&trust), [Level::Warning, Level::Ok]);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::key_source::ClusterOptions;
 use crate::speech;
 use jiff::Timestamp;
 use privyseal_custody::key_secret;
-use privyseal_envelope::Fingerprint;
 use privyseal_keys::PublishedKeys;
 
 /// Say that a key leaked
@@ -39,8 +38,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     args.cluster.session(async |session| {
         let key = session.key(&args.key).await?;
         session.mark_key(&key, key_secret::COMPROMISED, Timestamp::now()).await?;
-        let revoked = |list: &PublishedKeys, fingerprint: Fingerprint| list.revoked.contains(&fingerprint);
-        args.wait.until(async || Ok(revoked(&session.sealing_keys().await?, key.fingerprint()))).await?;
+        // Who seals for age recipients looks for these in the list, not for the RSA key beside them.
+        let revoked = |list: &PublishedKeys| key.fingerprints().all(|half| list.revoked.contains(&half));
+        args.wait.until(async || Ok(revoked(&session.sealing_keys().await?))).await?;
         speech::note(format_args!("key {} is published as revoked", key.key_id()));
         if key.state == KeyState::Sealing {
             say_new_key(&await_new_key(session, key.fingerprint(), &args.wait).await?)?;

@@ -76,7 +76,12 @@ fn find(
     if !is_recipient && let Some(origin) = sealing.places().by_name(argument, option)? {
         return Ok(vec![finder.find(&origin)?]);
     }
-    named_origins(option, argument)?.iter().map(|origin| finder.find(origin)).collect()
+    let names = sealing.places().names()?;
+    let origins = named_origins(option, argument).map_err(|error| match names.is_empty() {
+        true => error,
+        false => error.hint(format!("the configuration has: {}", names.join(", "))),
+    })?;
+    origins.iter().map(|origin| finder.find(origin)).collect()
 }
 
 impl Changes {

@@ -182,7 +182,11 @@ fn recipients_are_added_and_dropped_by_whatever_names_them() {
 
     for option in ["add", "drop"] {
         let run = repository.run(&format!("reseal aged --key a.key --{option}-recipient nobody"));
-        has(&run.fails(2), &[&format!("--{option}-recipient: nobody is neither a recipient nor a file")]);
+        let expected = [
+            &format!("--{option}-recipient: nobody is neither a recipient nor a file"),
+            "the configuration has: a, b",
+        ];
+        has(&run.fails(2), &expected);
         let identity = repository.scene.read("glass.txt");
         let run =
             repository.run(&format!("reseal aged --key a.key --{option}-recipient {}", identity.trim()));

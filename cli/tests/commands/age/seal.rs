@@ -137,6 +137,9 @@ fn names_of_the_configuration_and_rules_with_several() {
     assert!(!done.stderr.contains("warning"), "{}", done.stderr);
     assert_eq!(done.stderr.matches("sealing to hybrid recipient").count(), 3);
 
+    let done = repository.run("seal one/secret.yaml --for a --no-hints").succeeds();
+    has(&done.stderr, &["--no-hints changes nothing in format classic"]);
+
     // One cluster is for classic, unless somebody says so.
     has(&repository.run("seal one/secret.yaml").succeeds().stdout, &["sealed-with"]);
     has(&repository.run("seal aged/secret.yaml --format classic").succeeds().stdout, &["sealed-with"]);
