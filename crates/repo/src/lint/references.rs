@@ -59,7 +59,7 @@ mod tests {
     fn references_are_found_where_kubernetes_follows_them() {
         let pod = "{volumes: [{secret: {secretName: a}}, {projected: {sources: [{secret: {name: b}}]}}], imagePullSecrets: [{name: c}], containers: [{envFrom: [{secretRef: {name: d}}, {configMapRef: {name: x}}], env: [{name: x, valueFrom: {secretKeyRef: {name: e, key: x}}}]}]}";
         for (text, names) in [
-            (format!("kind: Pod\nmetadata: {{namespace: n}}\nspec: {pod}\n"), "a b c d e"),
+            (format!("kind: Pod\nmetadata: {{namespace: shop}}\nspec: {pod}\n"), "a b c d e"),
             (format!("kind: Deployment\nspec: {{template: {{spec: {pod}}}}}\n"), "a b c d e"),
             ("kind: Ingress\nspec: {tls: [{secretName: a}]}\n".to_owned(), "a"),
             ("kind: ServiceAccount\nimagePullSecrets: [{name: a}]\n".to_owned(), "a"),
@@ -70,7 +70,7 @@ mod tests {
             let mut found_names: Vec<&str> = found.iter().map(|reference| reference.name.as_str()).collect();
             found_names.sort_unstable();
             assert_eq!(found_names.join(" "), names, "{text}");
-            let namespace = text.contains("namespace").then_some("n");
+            let namespace = text.contains("namespace").then_some("shop");
             assert!(found.iter().all(|reference| reference.namespace.as_deref() == namespace));
         }
     }
