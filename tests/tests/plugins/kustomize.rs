@@ -36,7 +36,8 @@ impl Folder {
     pub(crate) fn build_in(&self, folder: &str, arguments: &[&str]) -> Result<Vec<Value>, String> {
         let output = Command::new(tools::kustomize())
             .env_clear()
-            .env("HOME", self.path())
+            .env("HOME", "/proc")
+            .env("PATH", tools::privyseal().parent().unwrap())
             .arg("build")
             .args(arguments)
             .arg(self.path().join(folder))

@@ -41,8 +41,10 @@ fn fields(list: &Value) -> Vec<Field> {
 fn ours() -> Vec<Field> {
     let file: Value = serde_saphyr::from_str(&text()).unwrap();
     let lists = file["nameReference"].as_array().unwrap();
-    assert_eq!(lists.len(), 1);
-    assert_eq!(lists[0]["kind"], "SealedSecret");
+    let kinds: Vec<_> = lists.iter().map(|list| list["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["SealedSecret", "Secret"]);
+    assert!(lists.iter().all(|list| list["group"] == "bitnami.com"));
+    assert_eq!(lists[0]["fieldSpecs"], lists[1]["fieldSpecs"]);
     fields(&lists[0])
 }
 
