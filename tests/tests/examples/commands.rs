@@ -139,8 +139,7 @@ fn what_the_pipelines_and_the_hook_call_is_what_the_program_knows() {
         let calls: Vec<_> = scripts.iter().flat_map(|script| shell.calls(script)).collect();
         let ours: Vec<_> = calls.iter().filter(|call| call.starts_with("privyseal lint")).collect();
         assert_eq!(ours.len(), calls.len(), "{name}: {calls:?}");
-        let expected = if name == ".pre-commit-config.yaml" { 1 } else { 2 };
-        assert_eq!(ours.len(), expected, "{name}: {calls:?}");
+        assert_eq!(ours.len(), 2, "{name}: {calls:?}");
     }
 }
 

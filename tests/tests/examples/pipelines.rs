@@ -78,7 +78,10 @@ fn each_says_it_in_the_words_of_its_service() {
     let of = |wanted: &str| scripts.iter().find(|(name, _)| *name == wanted).unwrap().1.join("\n");
     assert_eq!(of(".github/workflows/secrets.yaml").matches("lint --format github").count(), 2);
     assert_eq!(of("azure-pipelines.yml").matches("lint --format azure-devops").count(), 2);
-    assert_eq!(of(".gitlab-ci.yml").matches("privyseal lint").count(), 2);
+    assert_eq!(of(".gitlab-ci.yml").matches("lint --format gitlab > gl-code-quality-report.json").count(), 1);
+    let report = &pipeline(".gitlab-ci.yml")["secrets"]["artifacts"];
+    assert_eq!(report["reports"]["codequality"], "gl-code-quality-report.json");
+    assert_eq!(report["when"], "always", "a job that fails has something to show");
 }
 
 /// The crate that they build is there, under that name.
