@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 mod dependencies;
+mod example;
+mod force;
 mod helm;
 mod notification;
 mod story;
