@@ -102,8 +102,13 @@ pub(crate) async fn another_default_is_followed_and_can_be_waited_for(
     }
     assert_eq!(listed.len(), secrets.len());
     // The one with a word of its own was right before.
-    let written = controller.metrics().await.sum("privyseal_secret_writes_total", &[]);
-    assert_eq!(written, 3.0);
+    eventually(PATIENCE, async || {
+        match controller.metrics().await.sum("privyseal_secret_writes_total", &[]) {
+            3.0 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
     for name in NAMES {
         cluster.ready(name).await;
     }
