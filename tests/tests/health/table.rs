@@ -12,8 +12,10 @@ const BEGIN: &str = "<!-- begin: states, generated -->\n";
 const LINE: usize = 126;
 const END: &str = "<!-- end: states -->";
 
-const LEGEND: [&str; 4] = [
+const LEGEND: [&str; 5] = [
     "- *+ message*: it shows what the controller says.",
+    "- *Flux*: what it takes the object for. With Failed the Kustomization is not ready at once; with InProgress, once its \
+     timeout has passed. Its condition names the object and this word, and never a message.",
     "- *Flux, expressions*: `healthCheckExprs` as Flux documents them for SealedSecrets. *Unknown*: they fail without a \
      status, and Flux waits until its timeout.",
     "- *Argo CD*: its own check since v3.3.19, v3.4.13, v3.5.7 and v3.6.0. *Argo CD before*: the one of older versions, which \
@@ -95,7 +97,9 @@ fn cell(reader: Reader, row: &Row) -> String {
         .iter()
         .zip(answers(reader, &row.cases))
         .map(|(case, answer)| {
-            let message = if answer.tells(case) { " + message" } else { "" };
+            // Flux has it from kstatus and keeps it to itself: tests/tests/flux/verdicts.rs.
+            let shows = answer.tells(case) && reader != Reader::Kstatus;
+            let message = if shows { " + message" } else { "" };
             format!("{}{message}", answer.status)
         })
         .collect();
