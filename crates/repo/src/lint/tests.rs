@@ -251,6 +251,39 @@ fn references_follow_a_renamed_object_or_that_is_told() {
     }
 }
 
+/// A hook of Git names the files of a commit; what makes references follow may lie elsewhere.
+#[test]
+fn what_makes_references_follow_counts_where_it_was_not_asked_for() {
+    let text = sealed(NAMES, "encryptedData: {}")
+        .replace("name: a", "name: a, annotations: {sealedsecrets.bitnami.com/namespace-wide: 'true'}");
+    let pod = "kind: Pod\nmetadata: {name: p, namespace: b}\nspec: {imagePullSecrets: [{name: a}]}\n";
+    for (names, expected) in [("SealedSecret", 0), ("Secret", 1)] {
+        let names = format!("nameReference: [{{kind: {names}}}]\n");
+        let files = [
+            ("k/x.yaml", text.as_str(), true),
+            ("k/pod.yaml", pod, true),
+            (
+                "k/kustomization.yaml",
+                "namePrefix: p-\nresources: [x.yaml, pod.yaml]\ncomponents: [../c]\n",
+                false,
+            ),
+            ("c/kustomization.yaml", "configurations: [names.yaml]\n", false),
+            ("c/names.yaml", &names, false),
+        ];
+        let checked = files.iter().map(|&(path, text, asked_for)| {
+            let (bytes, expected) = (text.as_bytes(), Expected::default());
+            let input = FileInput { path, within: path, bytes, expected, ignored: &[], asked_for };
+            if asked_for { check_file(&input, now()) } else { check_neighbour(&input, now()) }
+        });
+        let found = conclude(checked.collect(), Vec::new(), &Selection::default()).findings;
+        assert_eq!(
+            found.iter().filter(|finding| finding.code == Code::LeftBehind).count(),
+            expected,
+            "{found:?}"
+        );
+    }
+}
+
 #[test]
 fn a_generated_secret_of_the_same_name_is_told_in_one_build_only() {
     let generator = |text: &str| format!("secretGenerator: [{{{text}}}]");
