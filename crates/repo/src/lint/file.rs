@@ -148,6 +148,7 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
                 file.flux.push(flux);
             } else if kustomization && file.kustomization.is_none() {
                 file.kustomization = Some(kustomize::read(input.within, &text, document));
+                plaintext::check_generators(&text, document, &mut file.findings);
             } else {
                 file.references.extend(references::of(document));
                 file.seals_strictly |= kustomize::seals_strictly(document);

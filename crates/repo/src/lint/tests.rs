@@ -198,6 +198,28 @@ fn an_opening_key_is_not_to_be_sealed() {
 }
 
 #[test]
+fn literals_of_a_generator_are_plain_if_a_value_is() {
+    for (literals, found) in [
+        ("[password=hunter2]", true),
+        ("['password=\"hunter2\"', a=changeme]", true),
+        ("[a=changeme, b=${B}, c=, 'd=\"\"', e='{{ x }}', f]", false),
+        ("[]", false),
+    ] {
+        let text = format!("secretGenerator: [{{name: a, literals: {literals}}}]\n");
+        let found_now = check(&[("k/kustomization.yaml", &text)]);
+        assert_eq!(
+            found_now.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+            if found { vec![Code::PlainLiteral] } else { vec![] },
+            "{literals}"
+        );
+        assert!(!format!("{found_now:?}").contains("hunter2"));
+        // A ConfigMap is no secret.
+        let text = text.replace("secretGenerator", "configMapGenerator");
+        assert_eq!(codes(&[("k/kustomization.yaml", &text)]), [""; 0]);
+    }
+}
+
+#[test]
 fn what_was_sealed_lies_beside_in_any_file_of_the_folder() {
     let [plain, other] = [secret("stringData: {a: hunter2}"), secret("stringData: {a: hunter3}")];
     let several = format!("{}---\n{plain}", other.replace("name: a", "name: z"));
