@@ -74,6 +74,8 @@ codes! {
     PlainKey = "PS005", Error, "an opening key in plain text";
     /// The same of age.
     PlainIdentity = "PS006", Error, "an age identity in plain text";
+    /// `secretGenerator` with values.
+    PlainLiteral = "PS007", Error, "a literal of a secretGenerator in plain text";
 
     /// Not what the schema asks for.
     Schema = "PS010", Error, "a SealedSecret that cannot be read";

@@ -123,7 +123,7 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
     let text = Text::new(input.path, text);
     (file.comments, file.findings) = comments::read(&text);
     identity::check(&text, &mut file.findings);
-    file.follows = kustomize::follows_sealed(&text);
+    file.follows = kustomize::follows_sealed(input.bytes);
     let documents = match privyseal_manifest::read(input.bytes, input.path) {
         Ok(documents) => documents,
         Err(error) => {
@@ -148,6 +148,7 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
                 file.flux.push(flux);
             } else if kustomization && file.kustomization.is_none() {
                 file.kustomization = Some(kustomize::read(input.within, &text, document));
+                plaintext::check_generators(&text, document, &mut file.findings);
             } else {
                 file.references.extend(references::of(document));
                 file.seals_strictly |= kustomize::seals_strictly(document);
@@ -170,6 +171,7 @@ pub fn check_neighbour(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
     }
     let mut file = CheckedFile::new(input);
     file.sealed_count = usize::from(contains(input.bytes, b"SealedSecret"));
+    file.follows = kustomize::follows_sealed(input.bytes);
     file
 }
 

@@ -181,10 +181,8 @@ pub(super) fn seals_strictly(document: &Document) -> bool {
 }
 
 /// Whether a file makes references follow SealedSecrets that are renamed.
-pub(super) fn follows_sealed(text: &Text<'_>) -> bool {
-    ["nameReference", names::SEALED_SECRET_KIND]
-        .iter()
-        .all(|word| contains(text.as_str().as_bytes(), word.as_bytes()))
+pub(super) fn follows_sealed(bytes: &[u8]) -> bool {
+    ["nameReference", names::SEALED_SECRET_KIND].iter().all(|word| contains(bytes, word.as_bytes()))
 }
 
 /// Flux and Argo CD set the namespace of what they apply.

@@ -56,6 +56,25 @@ pub(super) fn check(text: &Text<'_>, document: &Document) -> Option<PlainSecret>
     })
 }
 
+/// Looks for values of Secrets in a kustomization itself. Those in the files that it names are not looked at.
+pub(super) fn check_generators(text: &Text<'_>, document: &Document, out: &mut Vec<Finding>) {
+    let generators = document.view().field(&["secretGenerator"]);
+    for (index, generator) in generators.into_iter().flat_map(|field| field.value.items()).enumerate() {
+        let Some(literals) = generator.field(&["literals"]) else { continue };
+        let plain = literals.value.items().filter_map(|literal| literal.text()?.split_once('='));
+        // Quotes around a value are Kustomize's.
+        let value = |text: &str| !is_placeholder(text.trim_matches(['"', '\''])) && !is_public(text);
+        let items: Vec<_> = plain.filter(|(_, text)| value(text)).map(|(item, _)| shown_item(item)).collect();
+        if !items.is_empty() {
+            let at = text.anchor_in_list(document, &format!("secretGenerator[{index}].literals"), literals);
+            let message = format!("a Secret is made of plain text in {}", items.join(", "));
+            out.push(at.finding(Code::PlainLiteral, message).cure(
+                "seal the Secret and list that, and change the values: whoever has the repository has them",
+            ));
+        }
+    }
+}
+
 /// An item by its name, if it can be one: in a broken document a key may be plain text.
 pub(super) fn shown_item(item: &str) -> String {
     match Item::parse(item) {

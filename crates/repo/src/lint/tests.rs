@@ -198,6 +198,28 @@ fn an_opening_key_is_not_to_be_sealed() {
 }
 
 #[test]
+fn literals_of_a_generator_are_plain_if_a_value_is() {
+    for (literals, found) in [
+        ("[password=hunter2]", true),
+        ("['password=\"hunter2\"', a=changeme]", true),
+        ("[a=changeme, b=${B}, c=, 'd=\"\"', e='{{ x }}', f]", false),
+        ("[]", false),
+    ] {
+        let text = format!("secretGenerator: [{{name: a, literals: {literals}}}]\n");
+        let found_now = check(&[("k/kustomization.yaml", &text)]);
+        assert_eq!(
+            found_now.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+            if found { vec![Code::PlainLiteral] } else { vec![] },
+            "{literals}"
+        );
+        assert!(!format!("{found_now:?}").contains("hunter2"));
+        // A ConfigMap is no secret.
+        let text = text.replace("secretGenerator", "configMapGenerator");
+        assert_eq!(codes(&[("k/kustomization.yaml", &text)]), [""; 0]);
+    }
+}
+
+#[test]
 fn what_was_sealed_lies_beside_in_any_file_of_the_folder() {
     let [plain, other] = [secret("stringData: {a: hunter2}"), secret("stringData: {a: hunter3}")];
     let several = format!("{}---\n{plain}", other.replace("name: a", "name: z"));
@@ -248,6 +270,39 @@ fn references_follow_a_renamed_object_or_that_is_told() {
         ("", &[("o/kustomization.yaml", "namePrefix: p-\nresources: [../k]\n")], &["PS035"]),
     ] {
         assert_eq!(folder(kustomization, more), expected, "{kustomization} {more:?}");
+    }
+}
+
+/// A hook of Git names the files of a commit; what makes references follow may lie elsewhere.
+#[test]
+fn what_makes_references_follow_counts_where_it_was_not_asked_for() {
+    let text = sealed(NAMES, "encryptedData: {}")
+        .replace("name: a", "name: a, annotations: {sealedsecrets.bitnami.com/namespace-wide: 'true'}");
+    let pod = "kind: Pod\nmetadata: {name: p, namespace: b}\nspec: {imagePullSecrets: [{name: a}]}\n";
+    for (names, expected) in [("SealedSecret", 0), ("Secret", 1)] {
+        let names = format!("nameReference: [{{kind: {names}}}]\n");
+        let files = [
+            ("k/x.yaml", text.as_str(), true),
+            ("k/pod.yaml", pod, true),
+            (
+                "k/kustomization.yaml",
+                "namePrefix: p-\nresources: [x.yaml, pod.yaml]\ncomponents: [../c]\n",
+                false,
+            ),
+            ("c/kustomization.yaml", "configurations: [names.yaml]\n", false),
+            ("c/names.yaml", &names, false),
+        ];
+        let checked = files.iter().map(|&(path, text, asked_for)| {
+            let (bytes, expected) = (text.as_bytes(), Expected::default());
+            let input = FileInput { path, within: path, bytes, expected, ignored: &[], asked_for };
+            if asked_for { check_file(&input, now()) } else { check_neighbour(&input, now()) }
+        });
+        let found = conclude(checked.collect(), Vec::new(), &Selection::default()).findings;
+        assert_eq!(
+            found.iter().filter(|finding| finding.code == Code::LeftBehind).count(),
+            expected,
+            "{found:?}"
+        );
     }
 }
 
