@@ -119,6 +119,8 @@ codes! {
     FluxDoesNotWait = "PS037", Note, "Flux does not wait for SealedSecrets";
     /// `wait` and `healthChecks`.
     FluxIgnoresChecks = "PS038", Note, "health checks that Flux ignores";
+    /// `force`.
+    FluxForces = "PS039", Warning, "Flux may delete SealedSecrets to change them";
 
     /// None of the cluster's.
     UnknownKey = "PS040", Warning, "sealed with a key that the cluster does not publish";

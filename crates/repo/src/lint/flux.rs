@@ -1,4 +1,4 @@
-//! What Flux does with a folder: whether it waits until what it applied is well.
+//! What Flux does with a folder: whether it waits until what it applied is well, and what it may delete for that.
 
 use super::finding::{Anchor, Show, Text};
 use super::kustomize::{folder_of, is_kustomization_file, join};
@@ -15,8 +15,11 @@ pub(super) struct FluxKustomization {
     pub(super) checks: bool,
     /// It says how such objects are judged, which alone does nothing.
     pub(super) expressions: bool,
+    /// It deletes what the API server refuses to change, to make it anew.
+    pub(super) forces: bool,
     pub(super) at: Anchor,
     pub(super) at_wait: Anchor,
+    pub(super) at_force: Anchor,
 }
 
 /// Reads one. One whose folder is filled in later says nothing, nor does one that is suspended.
@@ -39,7 +42,9 @@ pub(super) fn read(text: &Text<'_>, document: &Document) -> Option<FluxKustomiza
         waits: is_true("wait"),
         checks: holds("healthChecks"),
         expressions: holds("healthCheckExprs"),
+        forces: is_true("force"),
         at: text.anchor(document, &["metadata", "name"], Show::Value),
+        at_force: text.anchor(document, &["spec", "force"], Show::Key),
         at_wait: text.anchor(document, &["spec", "healthChecks"], Show::Key),
     })
 }

@@ -127,10 +127,22 @@ impl Tree<'_> {
         }
     }
 
-    /// Whether a seal that does not open turns the Kustomization of Flux red.
+    /// Whether a seal that does not open turns the Kustomization of Flux red, and whether a bad commit costs Secrets.
     fn flux(&self, flux: &FluxKustomization, out: &mut Vec<Finding>) {
         // One of the two is as it should be.
-        if flux.waits != flux.checks || !self.applies_sealed(flux) {
+        let is_told = flux.waits == flux.checks;
+        if !(is_told || flux.forces) || !self.applies_sealed(flux) {
+            return;
+        }
+        if flux.forces {
+            let message = "where the API server refuses a change, be it for a bad label, Flux deletes the SealedSecret, and \
+                           its Secret goes with it";
+            out.push(flux.at_force.finding(Code::FluxForces, message.to_owned()).cure(
+                "remove `force: true`, and annotate the objects that need it with \
+                 `kustomize.toolkit.fluxcd.io/force: Enabled`",
+            ));
+        }
+        if !is_told {
             return;
         }
         out.push(if flux.waits {
