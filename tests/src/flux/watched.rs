@@ -14,6 +14,7 @@ use crate::objects::{self, Condition};
 
 /// From a commit to what Flux makes of it, on a busy machine: it looks at health every 5 s, and retries by itself.
 const LIMIT: Duration = Duration::from_secs(120);
+const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// A GitRepository that is fetched only when somebody asks, and by then at once.
 pub fn git_repository(name: &str, repository: &Repository) -> Value {
@@ -88,7 +89,18 @@ impl Watched {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let token = format!("{now}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        self.patch(json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}})).await;
+        self.patch(json!({"metadata": {"annotations": {REQUESTED_AT: token}}})).await;
+    }
+
+    /// As [`reconcile`](Self::reconcile), and waits until Flux has done so, however that ends.
+    pub async fn reconciled(&self) -> Seen {
+        self.reconcile().await;
+        self.wait_until(|object, ready| {
+            let asked = object.metadata.annotations.as_ref().and_then(|all| all.get(REQUESTED_AT));
+            let handled = object.data.pointer("/status/lastHandledReconcileAt").and_then(Value::as_str);
+            asked.map(String::as_str) == handled && ready.status != "Unknown"
+        })
+        .await
     }
 
     /// Suspends it, or resumes it.
