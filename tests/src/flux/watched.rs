@@ -14,7 +14,6 @@ use crate::objects::{self, Condition};
 
 /// From a commit to what Flux makes of it, on a busy machine: it looks at health every 5 s, and retries by itself.
 const LIMIT: Duration = Duration::from_secs(120);
-const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// A GitRepository that is fetched only when somebody asks, and by then at once.
 pub fn git_repository(name: &str, repository: &Repository) -> Value {
@@ -84,21 +83,30 @@ impl Watched {
         self.api.get(&self.name).await.unwrap_or_else(|error| panic!("get {}: {error}", self.title()))
     }
 
-    /// Asks for a look at it now, as `flux reconcile` does.
-    pub async fn reconcile(&self) {
+    /// Asks for a look at it now, as `flux reconcile` does, and returns what Flux repeats in
+    /// `status.lastHandledReconcileAt` when it has looked.
+    pub async fn reconcile(&self) -> String {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let token = format!("{now}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        self.patch(json!({"metadata": {"annotations": {REQUESTED_AT: token}}})).await;
+        self.patch(json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}})).await;
+        token
     }
 
-    /// As [`reconcile`](Self::reconcile), and waits until Flux has done so, however that ends.
+    /// As [`reconcile`](Self::reconcile), and waits until Flux has looked, whatever it finds.
     pub async fn reconciled(&self) -> Seen {
-        self.reconcile().await;
+        let token = json!(self.reconcile().await);
         self.wait_until(|object, ready| {
-            let asked = object.metadata.annotations.as_ref().and_then(|all| all.get(REQUESTED_AT));
-            let handled = object.data.pointer("/status/lastHandledReconcileAt").and_then(Value::as_str);
-            asked.map(String::as_str) == handled && ready.status != "Unknown"
+            ready.status != "Unknown" && object.data.pointer("/status/lastHandledReconcileAt") == Some(&token)
+        })
+        .await
+    }
+
+    /// As [`reconcile`](Self::reconcile), and waits until Flux has looked and finds it ready.
+    pub async fn reconcile_until_ready(&self) -> Seen {
+        let token = json!(self.reconcile().await);
+        self.wait_until(|object, ready| {
+            ready.status == "True" && object.data.pointer("/status/lastHandledReconcileAt") == Some(&token)
         })
         .await
     }
@@ -142,6 +150,15 @@ impl Watched {
             ready.status == "False"
                 && ready.message.contains(message)
                 && revision.is_none_or(|revision| self.speaks_of(object, revision, false))
+        })
+        .await
+    }
+
+    /// Waits until a Kustomization has applied what it builds and looks at whether that is well.
+    pub async fn wait_checking(&self) -> Seen {
+        self.wait_until(|object, ready| {
+            let healthy = objects::conditions(object).into_iter().find(|entry| entry.kind == "Healthy");
+            ready.status == "Unknown" && healthy.is_some_and(|healthy| healthy.status == "Unknown")
         })
         .await
     }

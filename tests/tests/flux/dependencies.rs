@@ -52,7 +52,7 @@ async fn an_app_waits_for_its_secrets_and_takes_their_values() {
     let app = place.watched(&app).await;
 
     // The SealedSecret is applied and waits for us; the app is not, and waits for it.
-    secrets.wait_until(|_, ready| ready.status == "Unknown").await;
+    secrets.wait_checking().await;
     let waiting = app.wait_not_ready(None, "secrets").await;
     assert_eq!(waiting.ready.reason, "DependencyNotReady");
     assert!(sealed_secrets(&place.client, &place.namespace).get_opt("db").await.unwrap().is_some());

@@ -5,16 +5,17 @@ mod dependencies;
 mod helm;
 mod notification;
 mod story;
+mod tenant;
 mod verdicts;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
-use privyseal_tests::flux::{Flux, GitServer, Part, Repository, Watched, git_repository};
+use privyseal_tests::flux::{Flux, GitServer, Part, Repository, Seen, Watched, git_repository};
 use privyseal_tests::sealing::Sealer;
 use privyseal_tests::{
     Action, ControlPlane, Controller, ControllerOptions, Fault, FaultProxy, Release, ReleaseOptions,
-    Requests, control_plane, fault_proxy,
+    Requests, control_plane, fault_proxy, objects,
 };
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -120,12 +121,24 @@ impl Drop for Place {
     }
 }
 
-/// One line of the report.
+/// From a commit to what comes of it. Flux fetches, applies and looks at health every 5 s; anything near this is a
+/// fault.
+const SECONDS: Duration = Duration::from_secs(30);
+
+/// One line of the report, with what Flux says of its own part.
 #[expect(clippy::print_stdout, reason = "libtest captures only what the print macros write")]
-fn measured(what: &str, times: &[(&str, Duration)]) {
-    let times: Vec<_> =
+fn measured(what: &str, times: &[(&str, Duration)], verdict: &Seen) {
+    let text: Vec<_> =
         times.iter().map(|(what, time)| format!("{what} {:.2} s", time.as_secs_f64())).collect();
-    println!("measured: {what}: {}", times.join(", "));
+    let conditions = objects::conditions(&verdict.object);
+    let healthy =
+        conditions.iter().find(|condition| condition.kind == "Healthy" && condition.status == "True");
+    let of_flux = healthy.map_or(&*verdict.ready.message, |healthy| &*healthy.message);
+    let of_flux = of_flux.split(": ").next().unwrap_or_default();
+    println!("measured: {what}: {} (Flux: {of_flux})", text.join(", "));
+    for (what, time) in times {
+        assert!(*time < SECONDS, "{what} after {time:?}");
+    }
 }
 
 fn world() -> &'static World {

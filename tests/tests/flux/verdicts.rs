@@ -94,11 +94,12 @@ async fn commits_get_their_verdicts(prefix: &str, judge: fn(&mut Value, &str)) {
         );
         assert_eq!((said.reason.as_str(), red.ready.reason.as_str()), (mistake.reason, "HealthCheckFailed"));
         assert!(said.message.contains(mistake.message), "{}", said.message);
-        red.at
+        red
     });
     let red = futures::future::join_all(verdicts).await;
-    for (mistake, at) in mistakes.iter().zip(red) {
-        measured(&format!("{prefix}, commit that is {}", mistake.name), &[("red", at - began)]);
+    for (mistake, red) in mistakes.iter().zip(red) {
+        let what = format!("{prefix}, commit that is {}", mistake.name);
+        measured(&what, &[("red", red.at - began)], &red);
         // It may be in use: a mistake in Git takes it away from nobody.
         assert!(place.has_password(mistake.name, "before").await);
     }
@@ -111,7 +112,8 @@ async fn commits_get_their_verdicts(prefix: &str, judge: fn(&mut Value, &str)) {
     place.source.reconcile().await;
     let green = futures::future::join_all(apps.iter().map(|app| app.wait_ready(&revision))).await;
     for (mistake, green) in mistakes.iter().zip(green) {
-        measured(&format!("{prefix}, fix of {}", mistake.name), &[("green", green.at - began)]);
+        let what = format!("{prefix}, fix of {}", mistake.name);
+        measured(&what, &[("green", green.at - began)], &green);
         assert!(place.has_password(mistake.name, "after").await);
     }
 }
