@@ -1,0 +1,106 @@
+//! Two Kustomizations with one SealedSecret.
+
+use super::super::Place;
+use super::{Change, version, without_wait};
+use privyseal_tests::eventually::{PATIENCE, eventually};
+use privyseal_tests::flux::Watched;
+use privyseal_tests::objects::{sealed_secrets, wait_for_condition};
+
+/// Which Kustomization applied it last.
+async fn owner(place: &Place) -> String {
+    let labels = place.sealed_secret("db").await.metadata.labels.unwrap();
+    labels["kustomize.toolkit.fluxcd.io/name"].clone()
+}
+
+async fn two(place: &Place) -> [Watched; 2] {
+    place.source.reconcile().await;
+    let mut apps = Vec::new();
+    for name in ["one", "two"] {
+        let app = place.watched(&without_wait(name, "team", name)).await;
+        app.wait_ready(None).await;
+        apps.push(app);
+    }
+    apps.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn two_kustomizations_with_the_same_seal_disturb_nobody() {
+    let place = Place::new("same").await;
+    let sealed = place.sealed("db", "first");
+    for name in ["one", "two"] {
+        place.repository.write(&format!("{name}/db.yaml"), &sealed);
+    }
+    place.repository.commit("one seal, twice");
+    let apps = two(&place).await;
+    place.password("db", "first").await;
+    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+    let before = (place.secret("db").await, place.sealed_secret("db").await);
+
+    for _ in 0..2 {
+        for (app, name) in apps.iter().zip(["one", "two"]) {
+            app.reconciled().await;
+            assert_eq!(owner(&place).await, name, "the label says who applied it last");
+        }
+    }
+    let after = (place.secret("db").await, place.sealed_secret("db").await);
+    assert_eq!(version(&after.0), version(&before.0));
+    assert_eq!(after.1.metadata.generation, before.1.metadata.generation);
+    assert_eq!(after.1.data, before.1.data);
+
+    // The one that applied it last takes it along; the other one's pruning passes over it.
+    let [one, two] = apps;
+    one.delete().await;
+    assert_eq!(version(&place.secret("db").await), version(&before.0));
+    let uid = place.sealed_secret("db").await.metadata.uid;
+    assert_eq!(uid, before.1.metadata.uid);
+    let one = place.watched(&without_wait("one", "team", "one")).await;
+    one.wait_ready(None).await;
+    assert_eq!(owner(&place).await, "one");
+    one.delete().await;
+    let secrets = place.secrets();
+    let sealed = sealed_secrets(&place.client, &place.namespace);
+    eventually(PATIENCE, async || {
+        let left =
+            (sealed.get_opt("db").await.unwrap().is_some(), secrets.get_opt("db").await.unwrap().is_some());
+        if left == (false, false) { Ok(()) } else { Err(left) }
+    })
+    .await;
+    // Which the other one does not notice by itself; when it looks, it brings it back.
+    let green = two.get().await;
+    assert!(green.data["status"]["conditions"].to_string().contains("Applied revision"), "{:?}", green.data);
+    two.reconciled().await;
+    place.password("db", "first").await;
+}
+
+#[tokio::test]
+async fn of_two_kustomizations_with_other_seals_the_last_one_wins() {
+    let place = Place::new("fight").await;
+    for name in ["one", "two"] {
+        place.repository.write(&format!("{name}/db.yaml"), &place.sealed("db", name));
+    }
+    place.repository.commit("two seals of one name");
+    let apps = two(&place).await;
+    place.password("db", "two").await;
+    let uid = place.secret("db").await.metadata.uid.unwrap();
+    let moment = place.moment().await;
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        for (app, name) in apps.iter().zip(["one", "two"]) {
+            let ready = app.reconciled().await.ready;
+            assert_eq!(ready.status, "True", "neither knows of the other: {}", ready.message);
+            let told = wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+            assert_eq!(told.reason, "Unsealed");
+            assert!(place.has_password("db", name).await, "what is told of a generation is true of it");
+            expected.push(Change::Written { uid: uid.clone(), password: name.to_owned() });
+        }
+    }
+    assert_eq!(place.changes("db", &moment).await, expected);
+
+    // At once: whoever was last has its way, and nothing is wedged.
+    for _ in 0..3 {
+        futures::future::join_all(apps.iter().map(Watched::reconciled)).await;
+        wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+        assert!(place.has_password("db", &owner(&place).await).await);
+    }
+    assert_eq!(place.secret("db").await.metadata.uid.as_ref(), Some(&uid));
+}
