@@ -8,6 +8,7 @@ mod init;
 mod inspect;
 mod keys;
 mod lint;
+mod plugin;
 mod reference;
 mod reseal;
 mod seal;
@@ -55,6 +56,7 @@ enum Command {
     Reseal(reseal::Args),
     Keys(keys::Args),
     Init(init::Args),
+    Plugin(plugin::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
     #[command(hide = true)]
@@ -90,6 +92,7 @@ impl Cli {
             Command::Reseal(args) => reseal::run(args),
             Command::Keys(args) => keys::run(args),
             Command::Init(args) => init::run(args),
+            Command::Plugin(args) => plugin::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completion(args) => completion::run(args),
             Command::Reference(args) => reference::run(args),

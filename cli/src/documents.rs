@@ -56,15 +56,18 @@ pub(crate) struct Place {
     pub(crate) document: usize,
     /// Which item of a `List`, from 0.
     pub(crate) item: Option<usize>,
+    /// What it is called, where the place alone says little.
+    pub(crate) object: Option<String>,
 }
 
 impl Place {
-    fn of(document: &Document) -> Self {
+    pub(crate) fn of(document: &Document) -> Self {
         Self {
             source: document.source_name().to_owned(),
             line: document.line(),
             document: document.number(),
             item: document.item(),
+            object: None,
         }
     }
 }
@@ -72,8 +75,11 @@ impl Place {
 impl Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: document {}", Shown(&self.source), self.line, self.document)?;
-        match self.item {
-            Some(item) => write!(f, ": items[{item}]"),
+        if let Some(item) = self.item {
+            write!(f, ": items[{item}]")?;
+        }
+        match &self.object {
+            Some(object) => write!(f, ": {}", Shown(object)),
             None => Ok(()),
         }
     }

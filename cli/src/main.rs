@@ -33,6 +33,7 @@ mod plaintext_file;
 mod progress;
 mod sealed_file;
 mod sealed_tree;
+mod sealer;
 mod speech;
 mod tree;
 mod trust_file;

@@ -43,5 +43,6 @@ async fn visit(teller: &Teller, key: &Key, outcome: &Outcome) -> Result<Next, St
     if says_synced || metadata.deletion_timestamp.is_some() {
         return Err(Stop::Silent);
     }
-    teller.tell(key, &metadata, before.as_ref(), outcome).await
+    // Who asks for a pass is answered by one.
+    teller.tell(key, &metadata, before.as_ref(), outcome, None).await
 }

@@ -48,6 +48,7 @@ pub(crate) async fn write_status(
             "observedGeneration": status.observed_generation,
             "conditions": status.conditions,
             "marker": status.marker,
+            "lastHandledReconcileAt": status.last_handled_reconcile_at,
             "openedWith": (!status.opened_with.is_empty()).then_some(&status.opened_with),
         },
     });

@@ -25,6 +25,7 @@ use privyseal_custody::custody::Failure;
 use privyseal_custody::key_vault::KeyVault;
 use privyseal_custody::key_vault::hsm::Seen;
 use privyseal_keys::PublisherKey;
+use privyseal_manifest::names::DeletionPolicy;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -294,6 +295,7 @@ impl Replica {
             hsm: hsm.cloned(),
             marker_key: MarkerKey::of(publisher_key),
             policy: self.config.policy.clone(),
+            deletion_policy: self.config.deletion_policy,
             teller: self.teller(leadership),
             metrics: self.metrics.clone(),
             crypto: Arc::new(Semaphore::new(cores)),
@@ -320,14 +322,19 @@ impl Replica {
     }
 
     fn watches(&self) -> Watches {
-        Watches { client: self.client.clone(), index: self.index.clone(), queue: self.queue.clone() }
+        Watches {
+            client: self.client.clone(),
+            index: self.index.clone(),
+            queue: self.queue.clone(),
+            deletion_policy: self.config.deletion_policy,
+        }
     }
 
     async fn measure(&self) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let mut dropped_before = false;
         loop {
-            let ((objects, synced), dropped) = {
+            let (counts, dropped) = {
                 let index = self.index.lock();
                 (index.counts(), index.marker_dropped())
             };
@@ -339,8 +346,10 @@ impl Replica {
             }
             dropped_before = dropped;
             self.metrics.marker_dropped.set(i64::from(dropped));
-            self.metrics.objects.set(gauge(objects));
-            self.metrics.objects_synced.set(gauge(synced));
+            self.metrics.objects.set(gauge(counts.objects));
+            self.metrics.objects_synced.set(gauge(counts.synced));
+            self.metrics.secrets_on_deletion(DeletionPolicy::Delete, gauge(counts.collected));
+            self.metrics.secrets_on_deletion(DeletionPolicy::Retain, gauge(counts.retained));
             self.metrics.queue.set(gauge(self.queue.len()));
             tokio::time::sleep(Duration::from_secs(2)).await;
         }

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use privyseal_custody::backup::BackupRecipients;
 use privyseal_envelope::age::{NotARecipient, Recipient, Recipients};
 use privyseal_envelope::rsa::KeySize;
+use privyseal_manifest::names::DeletionPolicy;
 use std::net::SocketAddr;
 
 /// The cluster's half of Privyseal: opens SealedSecrets into Secrets.
@@ -41,6 +42,10 @@ pub(crate) struct Args {
     /// A type, label or annotation that templates may ask for although it is refused by default; repeatable.
     #[arg(long, env = "PRIVYSEAL_ALLOW_METADATA", value_delimiter = ',')]
     allow_metadata: Vec<String>,
+    /// What becomes of a Secret when its SealedSecret is deleted: Delete or Retain. An object's annotation
+    /// privyseal.dev/deletion-policy wins.
+    #[arg(long, env = "PRIVYSEAL_DELETION_POLICY", default_value = DeletionPolicy::Delete.as_str(), value_name = "POLICY")]
+    deletion_policy: DeletionPolicy,
     /// Objects in work at the same time.
     #[arg(long, env = "PRIVYSEAL_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -97,6 +102,8 @@ pub(crate) struct Config {
     pub custody: CustodyConfig,
     /// What templates may ask for.
     pub policy: Policy,
+    /// What becomes of the Secrets of objects that do not say it.
+    pub deletion_policy: DeletionPolicy,
     /// Objects in work at the same time.
     pub workers: usize,
     /// Where certificate and health are served.
@@ -151,6 +158,7 @@ impl Args {
             escrow_recipients,
             escrow_allow_classical,
             allow_metadata,
+            deletion_policy,
             workers,
             listen_addr,
             listen_metrics_addr,
@@ -178,6 +186,7 @@ impl Args {
             },
             custody: key_vault.into_config()?,
             policy,
+            deletion_policy,
             workers: usize::from(workers),
             listen_addr,
             listen_metrics_addr,
@@ -273,14 +282,19 @@ mod tests {
         assert_eq!(config.keys.ttl, SignedDuration::from_hours(87_600));
         assert_eq!(config.keys.size, KeySize::Rsa4096);
         assert_eq!(config.listen_addr.to_string(), "[::]:8080");
+        assert_eq!(config.deletion_policy, DeletionPolicy::Delete);
     }
 
     #[test]
     fn values_are_parsed_once_and_refused_clearly() {
         let parse = |flag: &str| Args::try_parse_from(["privyseal-controller", flag]);
-        for good in
-            ["--key-renew-period=0", "--key-renew-period=1h30m", "--listen-addr=:9000", "--log-level=INFO"]
-        {
+        for good in [
+            "--key-renew-period=0",
+            "--key-renew-period=1h30m",
+            "--listen-addr=:9000",
+            "--log-level=INFO",
+            "--deletion-policy=Retain",
+        ] {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in [
@@ -292,6 +306,7 @@ mod tests {
             "--key-ttl=0",
             "--escrow-recipient=age1",
             "--escrow-recipient=ssh-ed25519 AAAA",
+            "--deletion-policy=retain",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

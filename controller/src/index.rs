@@ -5,11 +5,13 @@
 
 use crate::marker::{Input, MarkerKey, SecretVersion};
 use crate::outcome::{Outcome, Proof};
+use crate::ownership::{self, Owner, Tie};
 use crate::queue::Key;
-use crate::status;
+use crate::{refresh, status};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Fingerprint, KeyId};
-use privyseal_manifest::{SealedSecret, names};
+use privyseal_manifest::SealedSecret;
+use privyseal_manifest::names::DeletionPolicy;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,16 +27,18 @@ pub(crate) struct Seen {
     synced: bool,
     /// What its status claims of the last sync.
     claim: Option<Proof>,
+    /// Who asks that it be looked at, as far as its status says nothing of that.
+    request: Option<Box<str>>,
     deleting: bool,
 }
 
 impl Seen {
-    /// Of a decoded object.
-    pub(crate) fn of(object: &SealedSecret) -> Self {
+    /// Of a decoded object, where `default` is the deletion policy of those that have none of their own.
+    pub(crate) fn of(object: &SealedSecret, default: DeletionPolicy) -> Self {
         let metadata = &object.metadata;
         let status = object.status.as_ref();
         Self {
-            input: Some(Input::of(metadata.annotations.as_ref(), &object.spec)),
+            input: Some(Input::of(metadata.annotations.as_ref(), &object.spec, default)),
             synced: status.is_some_and(|status| status::is_synced(status, metadata.generation)),
             claim: status.and_then(|status| {
                 Some(Proof {
@@ -42,6 +46,7 @@ impl Seen {
                     opened_with: status.opened_with.iter().filter_map(|id| id.parse().ok()).collect(),
                 })
             }),
+            request: refresh::open_request(metadata, status).map(Into::into),
             ..Self::of_invalid(metadata)
         }
     }
@@ -55,6 +60,7 @@ impl Seen {
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             synced: false,
             claim: None,
+            request: refresh::requested(metadata).map(Into::into),
             deleting: metadata.deletion_timestamp.is_some(),
         }
     }
@@ -68,6 +74,15 @@ struct Entry {
     /// Our own last status write, until the watch tells of the object again.
     written: Option<Written>,
     failed: Option<Failed>,
+    /// The last request that this process handled. A status may not repeat it: an older definition drops the field.
+    handled: Option<Box<str>>,
+}
+
+impl Entry {
+    fn is_asked_for(&self) -> bool {
+        let request = self.seen.as_ref().and_then(|seen| seen.request.as_ref());
+        request.is_some() && request != self.handled.as_ref()
+    }
 }
 
 /// A status write of ours.
@@ -104,6 +119,20 @@ pub(crate) struct Index {
 struct OwnedSecret {
     version: SecretVersion,
     owner_uid: String,
+    on_deletion: DeletionPolicy,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// SealedSecrets.
+    pub objects: usize,
+    /// Those that say `Synced=True`.
+    pub synced: usize,
+    /// Secrets that are deleted with their SealedSecret.
+    pub collected: usize,
+    /// Secrets that stay.
+    pub retained: usize,
 }
 
 impl Index {
@@ -126,7 +155,8 @@ impl Index {
         let same_input = entry.seen.as_ref().is_some_and(|before| before.input == seen.input);
         let deleting = seen.deleting;
         entry.seen = Some(seen);
-        !deleting && !(same_object && (echo.is_some() && same_input || unchanged))
+        let is_old = same_object && (echo.is_some() && same_input || unchanged);
+        !deleting && (!is_old || entry.is_asked_for())
     }
 
     /// Forgets a SealedSecret.
@@ -136,12 +166,12 @@ impl Index {
 
     /// Notes a Secret's metadata. Says whether a SealedSecret of that name has something to do.
     pub(crate) fn apply_secret(&mut self, key: &Key, metadata: &ObjectMeta) -> bool {
-        let owner = metadata.owner_references.iter().flatten().find(|o| o.kind == names::SEALED_SECRET_KIND);
         let version = SecretVersion::of(metadata);
         let known = self.secrets.get(key).is_some_and(|secret| secret.version == version);
-        match owner {
-            Some(owner) => {
-                self.secrets.insert(key.clone(), OwnedSecret { version, owner_uid: owner.uid.clone() });
+        match ownership::tie(metadata) {
+            Some(Tie { uid, on_deletion }) => {
+                let secret = OwnedSecret { version, owner_uid: uid.to_owned(), on_deletion };
+                self.secrets.insert(key.clone(), secret);
             }
             None => {
                 self.secrets.remove(key);
@@ -172,11 +202,14 @@ impl Index {
         self.objects.keys()
     }
 
-    /// How many objects, and how many of them say `Synced=True`.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    /// How many there are.
+    pub(crate) fn counts(&self) -> Counts {
         let synced =
             self.objects.values().filter(|e| e.seen.as_ref().is_some_and(|seen| seen.synced)).count();
-        (self.objects.len(), synced)
+        let secrets = self.secrets.values();
+        let retained = secrets.filter(|secret| secret.on_deletion == DeletionPolicy::Retain).count();
+        let collected = self.secrets.len() - retained;
+        Counts { objects: self.objects.len(), synced, collected, retained }
     }
 
     /// Whether the API server dropped the marker of our last status write: an older CRD does not know the field. All works
@@ -195,6 +228,13 @@ impl Index {
         self.secrets.contains_key(key)
     }
 
+    /// Whether the Secret is the owner's, and tied to it in another way than it asks for.
+    pub(crate) fn is_tied_otherwise(&self, key: &Key, owner: &Owner) -> bool {
+        self.secrets.get(key).is_some_and(|secret| {
+            secret.owner_uid == owner.uid && secret.on_deletion != owner.deletion_policy
+        })
+    }
+
     /// Whether all is as it was when we last made the Secret: no private operation is needed to know it.
     pub(crate) fn is_in_sync(
         &self,
@@ -206,7 +246,7 @@ impl Index {
         let (Some(seen), Some(secret)) = (&entry.seen, self.secrets.get(key)) else { return false };
         let Some(input) = &seen.input else { return false };
         let synced = seen.synced || entry.written.as_ref().is_some_and(|written| written.synced);
-        if secret.owner_uid != seen.uid || !synced {
+        if secret.owner_uid != seen.uid || !synced || entry.is_asked_for() {
             return false;
         }
         let proofs = [&entry.proven, &seen.claim];
@@ -242,14 +282,28 @@ impl Index {
     }
 
     /// Notes that we made the Secret right.
-    pub(crate) fn prove(&mut self, key: &Key, uid: &str, secret: SecretVersion, proof: Proof) {
+    pub(crate) fn prove(&mut self, key: &Key, owner: &Owner, secret: SecretVersion, proof: Proof) {
         let Some(entry) = self.objects.get_mut(key) else { return };
-        if entry.seen.as_ref().is_none_or(|seen| seen.uid != uid) {
+        if entry.seen.as_ref().is_none_or(|seen| seen.uid != owner.uid) {
             return;
         }
         entry.failed = None;
         entry.proven = Some(proof);
-        self.secrets.insert(key.clone(), OwnedSecret { version: secret, owner_uid: uid.to_owned() });
+        let (owner_uid, on_deletion) = (owner.uid.clone(), owner.deletion_policy);
+        self.secrets.insert(key.clone(), OwnedSecret { version: secret, owner_uid, on_deletion });
+    }
+
+    /// Whether this process has handled that request already.
+    pub(crate) fn has_handled(&self, key: &Key, request: &str) -> bool {
+        self.objects.get(key).and_then(|entry| entry.handled.as_deref()) == Some(request)
+    }
+
+    /// Notes that a request of that object was handled, and the status says so as far as its definition lets it.
+    pub(crate) fn handled(&mut self, key: &Key, uid: Option<&str>, request: &str) {
+        let Some(entry) = self.objects.get_mut(key) else { return };
+        if entry.seen.as_ref().is_some_and(|seen| Some(seen.uid.as_str()) == uid) {
+            entry.handled = Some(request.into());
+        }
     }
 
     /// Notes a status write of ours.

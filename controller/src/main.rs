@@ -2,7 +2,7 @@
 //! Secrets made of them as the SealedSecrets ask.
 //!
 //! Where to start reading: `app` wires everything; `reconcile` is one pass over one object, and what it decides is
-//! pure: `plan`, `policy`, `failure`, `status`, `marker`; `tell` writes it. `index` is what is known without asking, fed by `watch`;
+//! pure: `ownership`, `plan`, `policy`, `refresh`, `failure`, `status`, `marker`; `tell` writes it. `index` is what is known without asking, fed by `watch`;
 //! `queue` says what is next. `leader` elects who writes, `duties` is what the leader does beside opening, and
 //! `keystore` holds the keys; `hsm` asks for what a Key Vault alone opens.
 
@@ -23,11 +23,13 @@ mod logging;
 mod marker;
 mod metrics;
 mod outcome;
+mod ownership;
 mod plan;
 mod policy;
 mod publish;
 mod queue;
 mod reconcile;
+mod refresh;
 mod status;
 mod tell;
 mod vault;

@@ -8,22 +8,32 @@ use aws_lc_rs::hmac;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::KeyId;
 use privyseal_keys::PublisherKey;
-use privyseal_manifest::{SealedSecretSpec, names};
+use privyseal_manifest::SealedSecretSpec;
+use privyseal_manifest::names::{self, DeletionPolicy};
 use std::collections::BTreeMap;
 
-/// Digest of what a SealedSecret asks for: its spec, and those of its annotations that decide how it is opened.
+/// Digest of what a SealedSecret asks for: its spec, and those of its annotations that decide how it is opened and what
+/// becomes of its Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Input([u8; 32]);
 
 impl Input {
-    /// Of an object.
-    pub(crate) fn of(annotations: Option<&BTreeMap<String, String>>, spec: &SealedSecretSpec) -> Self {
+    /// Of an object, where `default` is the deletion policy of those that have none of their own.
+    pub(crate) fn of(
+        annotations: Option<&BTreeMap<String, String>>,
+        spec: &SealedSecretSpec,
+        default: DeletionPolicy,
+    ) -> Self {
         let scope = annotations.map_or(privyseal_envelope::Scope::Strict, names::scope_of);
+        // As it is written: a word that is none is told, and another such word is told anew.
+        let deletion_policy = annotations.and_then(|all| all.get(names::DELETION_POLICY)).map(String::as_str);
+        let deletion_policy = deletion_policy.unwrap_or(default.as_str());
         let spec = serde_json::to_vec(spec).expect("a spec of strings is JSON");
         let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-        context.update(scope.as_str().as_bytes());
-        context.update(b"\n");
-        context.update(&spec);
+        for part in [scope.as_str().as_bytes(), deletion_policy.as_bytes(), &spec] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
         let mut digest = [0; 32];
         digest.copy_from_slice(context.finish().as_ref());
         Self(digest)
@@ -124,6 +134,10 @@ mod tests {
         SecretVersion { uid: uid.into(), resource_version: resource_version.into() }
     }
 
+    fn input_of(annotations: Option<&BTreeMap<String, String>>, spec: &SealedSecretSpec) -> Input {
+        Input::of(annotations, spec, DeletionPolicy::Delete)
+    }
+
     fn marker_key(byte: u8) -> MarkerKey {
         MarkerKey::new(&[byte; 32], Fingerprint::of(&[byte]).key_id())
     }
@@ -132,7 +146,7 @@ mod tests {
     fn another_controller_is_told_by_its_id() {
         let (ours, theirs) = (marker_key(7), marker_key(8));
         let marker = |key: &MarkerKey| {
-            key.mark("u", &Input::of(None, &SealedSecretSpec::default()), &version("s", "1"), &[])
+            key.mark("u", &input_of(None, &SealedSecretSpec::default()), &version("s", "1"), &[])
         };
         assert!(ours.is_of_another_controller(&marker(&theirs)));
         assert!(!ours.is_of_another_controller(&marker(&ours)));
@@ -145,7 +159,7 @@ mod tests {
     fn every_part_counts() {
         let key = marker_key(7);
         let mut spec = SealedSecretSpec::default();
-        let input = Input::of(None, &spec);
+        let input = input_of(None, &spec);
         let keys = [Fingerprint::of(b"a").key_id()];
         let marker = key.mark("u", &input, &version("s", "1"), &keys);
         assert!(key.verify(&marker, "u", &input, &version("s", "1"), &keys));
@@ -154,18 +168,18 @@ mod tests {
         let scope = BTreeMap::from([(names::CLUSTER_WIDE.to_owned(), "true".to_owned())]);
         let note = BTreeMap::from([("note".to_owned(), "x".to_owned())]);
         assert_eq!(
-            Input::of(Some(&note), &SealedSecretSpec::default()),
+            input_of(Some(&note), &SealedSecretSpec::default()),
             input,
             "other annotations do not count"
         );
         for (other, what) in [
             (marker_key(8).mark("u", &input, &version("s", "1"), &keys), "key"),
             (key.mark("x", &input, &version("s", "1"), &keys), "uid"),
-            (key.mark("u", &Input::of(None, &spec), &version("s", "1"), &keys), "spec"),
+            (key.mark("u", &input_of(None, &spec), &version("s", "1"), &keys), "spec"),
             (
                 key.mark(
                     "u",
-                    &Input::of(Some(&scope), &SealedSecretSpec::default()),
+                    &input_of(Some(&scope), &SealedSecretSpec::default()),
                     &version("s", "1"),
                     &keys,
                 ),
@@ -178,5 +192,20 @@ mod tests {
         ] {
             assert_ne!(other, marker, "{what}");
         }
+    }
+    #[test]
+    fn the_deletion_policy_that_holds_counts_and_not_where_it_comes_from() {
+        let spec = SealedSecretSpec::default();
+        let of = |own: Option<&str>, default| {
+            let annotations =
+                own.map(|own| BTreeMap::from([(names::DELETION_POLICY.to_owned(), own.to_owned())]));
+            Input::of(annotations.as_ref(), &spec, default).0
+        };
+        let (delete, retain) = (DeletionPolicy::Delete, DeletionPolicy::Retain);
+        assert_eq!(of(None, retain), of(Some("Retain"), delete));
+        assert_eq!(of(None, delete), of(Some("Delete"), retain));
+        let all = [of(None, delete), of(None, retain), of(Some("retain"), delete), of(Some(""), delete)];
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 }

@@ -4,6 +4,7 @@ use crate::outcome::Reason;
 use axum::http::StatusCode;
 use privyseal_custody::key_vault::hsm::Seen;
 use privyseal_custody::key_vault::{Answer, Operation};
+use privyseal_manifest::names::DeletionPolicy;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -30,6 +31,8 @@ pub(crate) struct Metrics {
     pub objects: Gauge,
     /// SealedSecrets that say `Synced=True`.
     pub objects_synced: Gauge,
+    /// Secrets of SealedSecrets, by what becomes of them.
+    secrets: Family<[(&'static str, &'static str); 1], Gauge>,
     /// Objects that wait for a pass.
     pub queue: Gauge,
     /// Keys in the ring.
@@ -120,6 +123,11 @@ impl Metrics {
             status_writes: registered(of, "status_writes", "Statuses written"),
             objects: registered(of, "objects", "SealedSecrets known"),
             objects_synced: registered(of, "objects_synced", "SealedSecrets that say Synced=True"),
+            secrets: registered(
+                of,
+                "secrets",
+                "Secrets of SealedSecrets, by what becomes of them when these go",
+            ),
             queue: registered(of, "queue", "SealedSecrets that wait for a pass"),
             keys_held: registered(of, "keys_held", "Opening keys in memory"),
             keys_left_out: registered(of, "keys_left_out", "Key Secrets that are not usable"),
@@ -178,6 +186,11 @@ impl Metrics {
             SecretWrite::Replace => "replace",
         };
         self.secret_writes.get_or_create(&[("verb", verb)]).inc();
+    }
+
+    /// Notes how many Secrets are deleted, or stay, when their SealedSecrets go.
+    pub(crate) fn secrets_on_deletion(&self, policy: DeletionPolicy, count: i64) {
+        self.secrets.get_or_create(&[("deletion_policy", policy.as_str())]).set(count);
     }
 
     /// Counts a call of the Key Vault.
@@ -243,6 +256,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.secret_written(SecretWrite::Create);
         metrics.pass(Reason::NotOpened);
+        metrics.secrets_on_deletion(DeletionPolicy::Retain, 3);
         metrics.answered("verify", StatusCode::CONFLICT);
         metrics.hsm(Seen::InCache);
         metrics.hsm(Seen::Waited(std::time::Duration::from_secs(3)));
@@ -252,6 +266,7 @@ mod tests {
         assert!(text.contains("privyseal_sealing_key_not_before_seconds 0"), "{text}");
         assert!(text.contains("privyseal_pass_seconds_bucket{"), "{text}");
         assert!(text.contains("privyseal_leading 0"), "{text}");
+        assert!(text.contains("privyseal_secrets{deletion_policy=\"Retain\"} 3"), "{text}");
         assert!(text.contains("privyseal_hsm_file_keys_total{from=\"cache\"} 1"), "{text}");
         assert!(text.contains("privyseal_hsm_wait_seconds_sum 3.0"), "{text}");
         let answers = "privyseal_http_answers_total{route=\"verify\",code=\"409\"} 1";

@@ -47,6 +47,13 @@ impl Policy {
                         "spec.template.metadata.{field}: {key} is refused: it marks sealing keys"
                     ));
                 }
+                if key.starts_with(names::OUR_PREFIX) {
+                    return Err(format!(
+                        "spec.template.metadata.{field}: {} is refused: such words on a Secret are the controller's own; what \
+                         is meant for the SealedSecret belongs into its metadata.annotations",
+                        crate::outcome::shown(key)
+                    ));
+                }
                 if is_refused(key) && !self.is_allowed(key) {
                     return Err(format!(
                         "spec.template.metadata.{field}: {} is refused: it would carry the Secret beyond its namespace",
@@ -118,6 +125,22 @@ mod tests {
         labelled.metadata.labels =
             Some(BTreeMap::from([(names::SEALED_SECRETS_KEY.into(), "active".into())]));
         assert!(policy(&[names::SEALED_SECRETS_KEY]).check(&labelled).is_err(), "no flag allows it");
+    }
+
+    /// Whoever could set them would have a Secret taken over, or kept, or a key revoked.
+    #[test]
+    fn what_we_note_on_secrets_is_ours_to_note() {
+        for key in [names::OWNER_UID, names::DELETION_POLICY, privyseal_custody::key_secret::COMPROMISED] {
+            let map = Some(BTreeMap::from([(key.to_owned(), "u1".to_owned())]));
+            let mut annotated = secret("team-a", "x");
+            annotated.metadata.annotations = map.clone();
+            let mut labelled = secret("team-a", "x");
+            labelled.metadata.labels = map;
+            for secret in [annotated, labelled] {
+                let told = policy(&[key]).check(&secret).unwrap_err();
+                assert!(told.contains(key), "{told}");
+            }
+        }
     }
 
     #[test]

@@ -15,17 +15,20 @@ use crate::index::SharedIndex;
 use crate::keystore::Held;
 use crate::marker::{Input, MarkerKey, SecretVersion};
 use crate::metrics::{Metrics, SecretWrite};
-use crate::outcome::{Class, Outcome, Proof, Reason};
-use crate::plan::{FIELD_MANAGER, Owner, Plan, plan};
+use crate::outcome::{Class, Outcome, Proof, Reason, shown};
+use crate::ownership::{self, Owner, Standing};
+use crate::plan::{FIELD_MANAGER, Plan, plan};
 use crate::policy::Policy;
 use crate::queue::{Key, Next};
 use crate::tell::{Stop, Teller};
-use crate::{failure, status};
+use crate::{failure, refresh, status};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
 use kube::{Api, Client};
 use privyseal_custody::{ApiError, SecretApi};
 use privyseal_envelope::{Fingerprint, KeyId};
 use privyseal_keys::Keyring;
+use privyseal_manifest::names::{self, DeletionPolicy};
 use privyseal_manifest::{MAX_DATA_BYTES, SealedSecret, SealedSecretStatus, Secret};
 use privyseal_seal::{DEFAULT_ATTEMPTS, OpenError, Opened, open};
 use std::sync::Arc;
@@ -45,6 +48,8 @@ pub(crate) struct Reconciler {
     pub marker_key: MarkerKey,
     /// What templates may ask for.
     pub policy: Policy,
+    /// What becomes of the Secrets of objects that do not say it.
+    pub deletion_policy: DeletionPolicy,
     /// Writes statuses and events.
     pub teller: Teller,
     /// Counts.
@@ -117,7 +122,10 @@ impl Reconciler {
         };
         self.metrics.pass(outcome.reason);
         tracing::debug!(%key, reason = outcome.reason.as_str(), "pass");
-        self.teller.tell(key, &metadata, before.as_ref(), &outcome).await
+        let held = outcome.proof.is_some() || self.hold_as_it_is(key, &metadata).await?;
+        let handled = refresh::requested(&metadata);
+        let next = self.teller.tell(key, &metadata, before.as_ref(), &outcome, handled).await?;
+        Ok(if held { next } else { Next::Retry })
     }
 
     /// What the status of an object says whose spec does not decode.
@@ -130,14 +138,20 @@ impl Reconciler {
 
     /// Everything but the telling.
     async fn outcome(&self, key: &Key, object: SealedSecret, held: &Held) -> Result<Outcome, Stop> {
+        let owner = match self.owner(&object.metadata) {
+            Ok(owner) => owner,
+            Err(outcome) => return Ok(outcome),
+        };
         if held.keyring.is_empty() {
             return Ok(failure::of_waiting(&held.waiting).unwrap_or_else(|| {
                 Outcome::failed(Reason::NoKeys, "the controller has no opening key yet")
             }));
         }
-        let input = Input::of(object.metadata.annotations.as_ref(), &object.spec);
+        let input = Input::of(object.metadata.annotations.as_ref(), &object.spec, self.deletion_policy);
         let ring = self.hsm.as_ref().map_or_else(|| held.fingerprint(), |hsm| hsm.ring(held));
-        if let Some(outcome) = self.index.lock().remembered_failure(key, &input, ring) {
+        let is_asked_for = refresh::open_request(&object.metadata, object.status.as_ref())
+            .is_some_and(|request| !self.index.lock().has_handled(key, request));
+        if !is_asked_for && let Some(outcome) = self.index.lock().remembered_failure(key, &input, ring) {
             return Ok(outcome);
         }
         let object = Arc::new(object);
@@ -154,10 +168,6 @@ impl Reconciler {
                 return Ok(outcome);
             }
         };
-        let owner = Owner {
-            name: object.metadata.name.clone().unwrap_or_default(),
-            uid: object.metadata.uid.clone().unwrap_or_default(),
-        };
         let items = secret.data.len();
         let version = match self.write(key, secret, &owner).await? {
             Ok(version) => version,
@@ -166,13 +176,75 @@ impl Reconciler {
         self.forget_file_keys(key);
         let marker = self.marker_key.mark(&owner.uid, &input, &version, &opened_with);
         let proof = Proof { marker, opened_with };
-        self.index.lock().prove(key, &owner.uid, version, proof.clone());
+        self.index.lock().prove(key, &owner, version, proof.clone());
         let plural = if items == 1 { "item" } else { "items" };
+        let stays = match owner.deletion_policy {
+            DeletionPolicy::Delete => "",
+            DeletionPolicy::Retain => "; the Secret stays when this SealedSecret goes",
+        };
         Ok(Outcome {
             reason: Reason::Unsealed,
-            message: format!("{items} {plural} unsealed"),
+            message: format!("{items} {plural} unsealed{stays}"),
             proof: Some(proof),
         })
+    }
+
+    fn owner(&self, object: &ObjectMeta) -> Result<Owner, Outcome> {
+        let annotations = object.annotations.as_ref();
+        let deletion_policy = ownership::deletion_policy(annotations, self.deletion_policy).map_err(|error| {
+            let value = annotations.and_then(|all| all.get(names::DELETION_POLICY)).map_or("", String::as_str);
+            Outcome::failed(
+                Reason::InvalidObject,
+                format!(
+                    "metadata.annotations: {} is \"{}\", {error}: set it to one of these two, or take it off; the Secret \
+                     stays as it is",
+                    names::DELETION_POLICY,
+                    shown(value),
+                ),
+            )
+        })?;
+        Ok(Owner {
+            name: object.name.clone().unwrap_or_default(),
+            uid: object.uid.clone().unwrap_or_default(),
+            deletion_policy,
+        })
+    }
+
+    /// Sees to it that the Secret of an object that cannot be opened now is deleted or stays with it, as it asks for:
+    /// whoever lost a key may want to keep what there is. The values stay as they are. Says whether that was done.
+    async fn hold_as_it_is(&self, key: &Key, object: &ObjectMeta) -> Result<bool, Stop> {
+        let Ok(owner) = self.owner(object) else { return Ok(true) };
+        if !self.index.lock().is_tied_otherwise(key, &owner) {
+            return Ok(true);
+        }
+        let secrets = SecretApi::new(self.client.clone(), &key.namespace);
+        let written = async {
+            let Some(mut secret) = bounded(secrets.get(&key.name)).await? else { return Ok(None) };
+            if owner.standing(&secret.metadata) != Standing::Ours {
+                return Ok(None);
+            }
+            owner.hold(&mut secret.metadata);
+            secret.metadata.managed_fields = None;
+            if self.check_leading().is_err() {
+                return Ok(None);
+            }
+            bounded(secrets.replace(&secret, FIELD_MANAGER)).await.map(Some)
+        };
+        match written.await {
+            Ok(Some(metadata)) => {
+                self.metrics.secret_written(SecretWrite::Replace);
+                self.index.lock().apply_secret(key, &metadata);
+                Ok(true)
+            }
+            Ok(None) => Ok(true),
+            Err(error) if failure::is_conflict(&error) => Err(Stop::Conflict),
+            Err(error) => {
+                tracing::warn!(
+                    %key, error = %api::brief_secret(&error), "what becomes of the Secret could not be changed"
+                );
+                Ok(false)
+            }
+        }
     }
 
     /// The Secret that the object asks for, checked.

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use privyseal_manifest::{Condition, SealedSecretStatus};
 
-/// The status to write, or none if it says all of this already.
+/// The status to write, or none if it says all of this already. `handled` is the request that the pass answers.
 pub(crate) fn next(
     previous: Option<&SealedSecretStatus>,
     outcome: &Outcome,
     generation: Option<i64>,
+    handled: Option<&str>,
     now: Timestamp,
 ) -> Option<SealedSecretStatus> {
     let before = previous.map_or(&[][..], |status| &status.conditions);
@@ -29,6 +30,9 @@ pub(crate) fn next(
         opened_with: proof
             .map(|p| p.opened_with.iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
+        last_handled_reconcile_at: handled
+            .map(str::to_owned)
+            .or_else(|| previous.and_then(|status| status.last_handled_reconcile_at.clone())),
     };
     (previous != Some(&status)).then_some(status)
 }
@@ -105,7 +109,7 @@ mod tests {
     fn every_reason_gives_a_status_that_kstatus_understands() {
         for &reason in Reason::ALL {
             let status =
-                next(None, &Outcome::failed(reason, "m"), Some(3), at("2026-01-01T00:00:00Z")).unwrap();
+                next(None, &Outcome::failed(reason, "m"), Some(3), None, at("2026-01-01T00:00:00Z")).unwrap();
             assert_eq!(status.observed_generation, Some(3));
             assert_eq!(status.conditions[0].type_, "Synced", "{reason:?}");
             let is = |type_: &str, value: &str| {
@@ -126,21 +130,34 @@ mod tests {
 
     #[test]
     fn nothing_is_written_twice() {
-        let first = next(None, &done(), Some(1), at("2026-01-01T00:00:00.5Z")).unwrap();
+        let first = next(None, &done(), Some(1), None, at("2026-01-01T00:00:00.5Z")).unwrap();
         assert_eq!(first.conditions[0].last_update_time, Some(Time(at("2026-01-01T00:00:00Z"))));
-        assert_eq!(next(Some(&first), &done(), Some(1), at("2026-02-01T00:00:00Z")), None);
+        assert_eq!(next(Some(&first), &done(), Some(1), None, at("2026-02-01T00:00:00Z")), None);
         assert!(!is_news(Some(&first), &first));
+    }
+
+    #[test]
+    fn a_request_is_repeated_and_stays_until_the_next() {
+        let now = || at("2026-01-01T00:00:00Z");
+        let first = next(None, &done(), Some(1), Some("a"), now()).unwrap();
+        assert_eq!(first.last_handled_reconcile_at.as_deref(), Some("a"));
+        assert_eq!(next(Some(&first), &done(), Some(1), Some("a"), now()), None);
+        assert_eq!(next(Some(&first), &done(), Some(1), None, now()), None, "the annotation is gone");
+        let second = next(Some(&first), &done(), Some(1), Some("b"), now()).unwrap();
+        assert_eq!(second.last_handled_reconcile_at.as_deref(), Some("b"));
+        assert_eq!((&second.conditions, &second.marker), (&first.conditions, &first.marker));
+        assert!(!is_news(Some(&first), &second), "that somebody asked is no event");
     }
 
     #[test]
     fn times_move_with_what_they_speak_of() {
         let failed = |message: &str| Outcome::failed(Reason::NotOpened, message);
-        let first = next(None, &failed("a"), Some(1), at("2026-01-01T00:00:00Z")).unwrap();
-        let second = next(Some(&first), &failed("b"), Some(1), at("2026-01-02T00:00:00Z")).unwrap();
+        let first = next(None, &failed("a"), Some(1), None, at("2026-01-01T00:00:00Z")).unwrap();
+        let second = next(Some(&first), &failed("b"), Some(1), None, at("2026-01-02T00:00:00Z")).unwrap();
         assert_eq!(second.conditions[0].last_transition_time, first.conditions[0].last_transition_time);
         assert_eq!(second.conditions[0].last_update_time, Some(Time(at("2026-01-02T00:00:00Z"))));
         assert!(!is_news(Some(&first), &second), "a new message alone is no event");
-        let third = next(Some(&second), &done(), Some(1), at("2026-01-03T00:00:00Z")).unwrap();
+        let third = next(Some(&second), &done(), Some(1), None, at("2026-01-03T00:00:00Z")).unwrap();
         assert_eq!(third.conditions[0].last_transition_time, Some(Time(at("2026-01-03T00:00:00Z"))));
         assert!(is_news(Some(&second), &third));
         assert!(is_synced(&third, Some(1)) && !is_synced(&third, Some(2)) && !is_synced(&second, Some(1)));

@@ -42,13 +42,15 @@ impl Teller {
         if self.leadership.is_held() { Ok(()) } else { Err(Stop::Silent) }
     }
 
-    /// Writes status and event, if they say something new. Says what the queue shall do.
+    /// Writes status and event, if they say something new. Says what the queue shall do. `handled` is the request that the
+    /// pass answers.
     pub(crate) async fn tell(
         &self,
         key: &Key,
         object: &ObjectMeta,
         before: Option<&SealedSecretStatus>,
         outcome: &Outcome,
+        handled: Option<&str>,
     ) -> Result<Next, Stop> {
         let next = match outcome.reason.class() {
             Class::Done | Class::Stalled => Next::Wait,
@@ -60,7 +62,9 @@ impl Teller {
             }
             Class::Retry => Next::Retry,
         };
-        let Some(status) = status::next(before, outcome, object.generation, Timestamp::now()) else {
+        let status = status::next(before, outcome, object.generation, handled, Timestamp::now());
+        let Some(status) = status else {
+            self.handled(key, object, handled);
             return Ok(next);
         };
         self.check_leading()?;
@@ -73,6 +77,7 @@ impl Teller {
                     marked: status.marker.is_some(),
                 };
                 self.index.lock().wrote_status(key, written);
+                self.handled(key, object, handled);
             }
             Err(kube::Error::Api(error)) if error.code == 409 => return Err(Stop::Conflict),
             Err(kube::Error::Api(error)) if error.code == 404 => return Err(Stop::Silent),
@@ -86,6 +91,12 @@ impl Teller {
             self.events.state_changed(&reference(object), outcome).await;
         }
         Ok(next)
+    }
+
+    fn handled(&self, key: &Key, object: &ObjectMeta, handled: Option<&str>) {
+        if let Some(request) = handled {
+            self.index.lock().handled(key, object.uid.as_deref(), request);
+        }
     }
 }
 

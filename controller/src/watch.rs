@@ -11,12 +11,15 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{Config, Event};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{Config, DefaultBackoff, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource as _};
 use privyseal_manifest::SealedSecret;
+use privyseal_manifest::names::DeletionPolicy;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Feeds the index and the queue.
 pub(crate) struct Watches {
@@ -26,6 +29,8 @@ pub(crate) struct Watches {
     pub index: SharedIndex,
     /// What is to be done.
     pub queue: Arc<Queue>,
+    /// What becomes of the Secrets of objects that do not say it.
+    pub deletion_policy: DeletionPolicy,
 }
 
 impl Watches {
@@ -33,7 +38,7 @@ impl Watches {
     pub(crate) async fn sealed_secrets(&self, listed: impl Fn()) {
         let api = Api::<DeserializeGuard<SealedSecret>>::all(self.client.clone());
         let config = Config::default().page_size(SEALED_SECRETS_PAGE);
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut events = std::pin::pin!(watcher(api, config).backoff(Pauses::default()));
         let mut fresh = HashSet::new();
         while let Some(event) = events.next().await {
             match event {
@@ -58,7 +63,13 @@ impl Watches {
                     self.queue.forget(&key);
                 }
                 Err(error) => {
-                    tracing::warn!(error = %watch_error(&error), "the watch of SealedSecrets was interrupted");
+                    if is_not_defined(&error) {
+                        tracing::warn!(
+                            "there is no CustomResourceDefinition sealedsecrets.bitnami.com; it is looked for again"
+                        );
+                    } else {
+                        tracing::warn!(error = %watch_error(&error), "the watch of SealedSecrets was interrupted");
+                    }
                 }
             }
         }
@@ -68,7 +79,7 @@ impl Watches {
     pub(crate) async fn secrets(&self, listed: impl Fn()) {
         let api = Api::<PartialObjectMeta<Secret>>::all(self.client.clone());
         let config = Config::default().page_size(SECRETS_PAGE);
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut events = std::pin::pin!(watcher(api, config).backoff(Pauses::default()));
         let mut fresh = HashSet::new();
         while let Some(event) = events.next().await {
             match event {
@@ -104,7 +115,7 @@ impl Watches {
 
     fn object(&self, key: &Key, object: DeserializeGuard<SealedSecret>, priority: Priority) {
         let seen = match object.0 {
-            Ok(object) => Seen::of(&object),
+            Ok(object) => Seen::of(&object, self.deletion_policy),
             Err(invalid) => Seen::of_invalid(&invalid.metadata),
         };
         if self.index.lock().apply_object(key, seen) {
@@ -143,6 +154,34 @@ fn key_of(metadata: &ObjectMeta) -> Key {
     }
 }
 
+/// Whether the API server does not know the kind that is watched.
+fn is_not_defined(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    }
+}
+
+/// Pauses after errors: as others make them, but none so long that somebody waits for a definition that is back.
+#[derive(Default)]
+struct Pauses(DefaultBackoff);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SEALED_SECRETS_PAGE: u32 = 50;
 const SECRETS_PAGE: u32 = 500;
 

@@ -86,6 +86,7 @@ annotations:
 {{- define "privyseal.args" -}}
 {{- $args := list }}
 {{- range $flag, $value := dict
+  "deletion-policy" .Values.deletionPolicy
   "key-prefix" .Values.secretName
   "key-renew-period" .Values.keyrenewperiod
   "key-size" .Values.keySize

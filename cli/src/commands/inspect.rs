@@ -447,6 +447,7 @@ impl ObjectReport {
             line: self.line,
             document: self.document,
             item: self.list_item,
+            object: None,
         };
         let name = Shown(self.name.as_deref().unwrap_or("(no name)"));
         let namespace =

@@ -6,15 +6,15 @@ use crate::arguments::{parse_name, parse_namespace, scope_parser};
 use crate::documents::{Input, Located, collect};
 use crate::error::CommandError;
 use crate::input::Source;
-use crate::key_source::{Choice, Keys, SealingOptions, Target};
+use crate::key_source::{Keys, SealingOptions};
 use crate::object_size;
 use crate::output::{Content, Destination, Staged};
+use crate::sealer::{self, Advice};
 use crate::values::ValueOptions;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Name, Namespace, Scope};
-use privyseal_manifest::{Document, DocumentError, Problem, SealedSecret, Secret, emit, names};
-use privyseal_seal::{BindingError, SealError, Sealing};
+use privyseal_manifest::{Document, DocumentError, Problem, SealedSecret, Secret, emit};
 use std::path::{Path, PathBuf};
 
 /// Seal Secrets, so that they can be committed
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     fill_in(&mut batches, args)?;
 
     let now = Timestamp::now();
-    let chosen = find_each_once(args, &choices, now)?;
+    let chosen = sealer::find_each_once(&args.key, &choices, now)?;
     let sealed = collect(batches.iter().zip(&choices).map(|(batch, choice)| {
         let found = chosen.iter().find(|(known, ..)| *known == choice);
         let (_, _, keys) = found.expect("every choice was found");
@@ -118,24 +118,6 @@ impl Args {
             (_, Source::Stdin) => None,
         }
     }
-}
-
-/// A choice, whom it led to, and the keys of these.
-type Chosen<'a> = (&'a Choice, Target, Keys);
-
-/// What many files share is found, checked and told once.
-fn find_each_once<'a>(
-    args: &Args,
-    choices: &'a [Choice],
-    now: Timestamp,
-) -> Result<Vec<Chosen<'a>>, CommandError> {
-    let mut finder = args.key.finder(now);
-    let first = choices.iter().enumerate().filter(|(index, choice)| !choices[..*index].contains(choice));
-    collect(first.map(|(_, choice)| {
-        let target = args.key.find(&mut finder, choice, false)?;
-        let keys = target.keys(None, now)?;
-        Ok((choice, target, keys))
-    }))
 }
 
 /// The Secrets of one input.
@@ -179,15 +161,14 @@ impl Batch {
         asked: Option<Scope>,
         ruled: Option<Scope>,
     ) -> Result<Vec<SealedSecret>, CommandError> {
-        collect(self.secrets.iter().map(|secret| {
-            let annotations = secret.object.metadata.annotations.as_ref();
-            let own = annotations.is_some_and(names::names_scope);
-            let how =
-                Sealing { to: keys.seal_to(), scope: asked.or(ruled.filter(|_| !own)), allow_empty: false };
-            privyseal_seal::seal(&secret.object, &how).map_err(|error| cannot_seal(secret, &error))
-        }))
+        collect(self.secrets.iter().map(|secret| sealer::seal(secret, keys, asked, ruled, &ADVICE)))
     }
 }
+
+const ADVICE: Advice = Advice {
+    no_name: "name the Secret, or give --name NAME",
+    no_namespace: "give -n NAMESPACE; only --scope cluster-wide needs none",
+};
 
 /// Puts the command line's name and namespace where they are missing.
 fn fill_in(batches: &mut [Batch], args: &Args) -> Result<(), CommandError> {
@@ -214,21 +195,6 @@ fn fill_in(batches: &mut [Batch], args: &Args) -> Result<(), CommandError> {
         Ok(())
     }))
     .map(drop)
-}
-
-fn cannot_seal(secret: &Located<Secret>, error: &SealError) -> CommandError {
-    let this = CommandError::input(secret.message(error));
-    match error {
-        SealError::Binding(BindingError::NoName) if secret.object.metadata.generate_name.is_some() => {
-            this.hint("generateName gives no name to seal for: name the Secret, or give --name NAME")
-        }
-        SealError::Binding(BindingError::NoName) => this.hint("name the Secret, or give --name NAME"),
-        SealError::Binding(BindingError::NoNamespace { .. }) => {
-            this.hint("give -n NAMESPACE; only --scope cluster-wide needs none")
-        }
-        SealError::Crypto(_) => CommandError::failed(secret.message(error)),
-        _ => this,
-    }
 }
 
 /// What is to be said of a document that is no Secret.

@@ -55,6 +55,11 @@ impl SealingOptions {
     /// What is asked for, for a file that is to be written; none if there is none. Reads the configuration, and files of
     /// recipients that the command line names.
     pub(crate) fn choose(&self, file: Option<&Path>) -> Result<Choice, CommandError> {
+        self.choose_or(file, &[])
+    }
+
+    /// The same, but where the command line names nobody, what the configuration calls so is asked for before any rule.
+    pub(crate) fn choose_or(&self, file: Option<&Path>, names: &[String]) -> Result<Choice, CommandError> {
         let mut origins = Vec::new();
         origins.extend(self.cert.as_deref().map(from_cert).transpose()?);
         origins.extend(self.places.connection.connection().map(Origin::Context));
@@ -63,6 +68,11 @@ impl SealingOptions {
         }
         for argument in &self.recipients {
             origins.extend(named_origins("--recipient", argument)?);
+        }
+        if origins.is_empty() {
+            for name in names {
+                origins.push(self.places.named(name, file)?);
+            }
         }
         match origins.is_empty() {
             true => by_rule(&self.places, file),

@@ -20,6 +20,7 @@ mod inspect;
 mod keys;
 mod life;
 mod lint;
+mod plugin;
 mod reference;
 mod reseal;
 mod seal;

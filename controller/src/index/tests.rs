@@ -1,7 +1,9 @@
 use super::*;
 use crate::outcome::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use privyseal_manifest::names::REQUESTED_AT;
 use privyseal_manifest::{Condition, SealedSecretSpec, SealedSecretStatus};
+use std::collections::BTreeMap;
 
 fn key() -> Key {
     Key { namespace: "team-a".into(), name: "db".into() }
@@ -20,6 +22,18 @@ fn object(resource_version: &str) -> SealedSecret {
     object
 }
 
+fn seen(object: &SealedSecret) -> Seen {
+    Seen::of(object, DeletionPolicy::Delete)
+}
+
+fn input_of(annotations: Option<&BTreeMap<String, String>>, spec: &SealedSecretSpec) -> Input {
+    Input::of(annotations, spec, DeletionPolicy::Delete)
+}
+
+fn owner() -> Owner {
+    Owner { name: "db".into(), uid: "u1".into(), deletion_policy: DeletionPolicy::Delete }
+}
+
 fn key_id() -> KeyId {
     Fingerprint::of(b"k").key_id()
 }
@@ -33,6 +47,7 @@ fn secret(resource_version: &str) -> ObjectMeta {
         uid: Some("s1".into()),
         resource_version: Some(resource_version.into()),
         owner_references: Some(vec![OwnerReference {
+            api_version: "bitnami.com/v1alpha1".into(),
             kind: "SealedSecret".into(),
             uid: "u1".into(),
             ..OwnerReference::default()
@@ -46,7 +61,7 @@ fn written(resource_version: &str, synced: bool) -> Written {
 }
 
 fn proof(object: &SealedSecret, secret: &SecretVersion) -> Proof {
-    let input = Input::of(object.metadata.annotations.as_ref(), &object.spec);
+    let input = input_of(object.metadata.annotations.as_ref(), &object.spec);
     let opened_with = vec![key_id()];
     Proof { marker: marker_key().mark("u1", &input, secret, &opened_with), opened_with }
 }
@@ -65,6 +80,7 @@ fn with_status(mut object: SealedSecret, proof: &Proof) -> SealedSecret {
         conditions: vec![condition],
         marker: Some(proof.marker.clone()),
         opened_with: proof.opened_with.iter().map(ToString::to_string).collect(),
+        last_handled_reconcile_at: None,
     });
     object
 }
@@ -77,7 +93,7 @@ fn in_sync(index: &Index) -> bool {
 fn a_restart_believes_a_true_marker_and_nothing_else() {
     let proof = proof(&object("1"), &version("7"));
     let mut index = Index::default();
-    assert!(index.apply_object(&key(), Seen::of(&with_status(object("2"), &proof))));
+    assert!(index.apply_object(&key(), seen(&with_status(object("2"), &proof))));
     assert!(!in_sync(&index), "the Secret is not known yet");
     index.apply_secret(&key(), &secret("7"));
     assert!(in_sync(&index));
@@ -92,7 +108,7 @@ fn a_restart_believes_a_true_marker_and_nothing_else() {
     index.apply_secret(&key(), &secret("7"));
     let mut changed = with_status(object("3"), &proof);
     changed.spec.encrypted_data.insert("b".into(), "AAAA".into());
-    index.apply_object(&key(), Seen::of(&changed));
+    index.apply_object(&key(), seen(&changed));
     assert!(!in_sync(&index), "the SealedSecret changed");
 }
 
@@ -102,7 +118,7 @@ fn a_status_that_does_not_say_synced_is_never_in_sync() {
     let mut index = Index::default();
     let mut lying = with_status(object("2"), &proof);
     lying.status.as_mut().unwrap().conditions[0].status = "False".into();
-    index.apply_object(&key(), Seen::of(&lying));
+    index.apply_object(&key(), seen(&lying));
     index.apply_secret(&key(), &secret("7"));
     assert!(!in_sync(&index));
 }
@@ -111,17 +127,14 @@ fn a_status_that_does_not_say_synced_is_never_in_sync() {
 fn our_own_writes_echo_without_work() {
     let proof = proof(&object("1"), &version("7"));
     let mut index = Index::default();
-    assert!(index.apply_object(&key(), Seen::of(&object("1"))));
-    assert!(!index.apply_object(&key(), Seen::of(&object("1"))), "the same once more");
+    assert!(index.apply_object(&key(), seen(&object("1"))));
+    assert!(!index.apply_object(&key(), seen(&object("1"))), "the same once more");
 
-    index.prove(&key(), "u1", version("7"), proof.clone());
+    index.prove(&key(), &owner(), version("7"), proof.clone());
     index.wrote_status(&key(), written("2", true));
     assert!(in_sync(&index), "before the watch tells");
     assert!(!index.apply_secret(&key(), &secret("7")), "the echo of our Secret");
-    assert!(
-        !index.apply_object(&key(), Seen::of(&with_status(object("2"), &proof))),
-        "the echo of our status"
-    );
+    assert!(!index.apply_object(&key(), seen(&with_status(object("2"), &proof))), "the echo of our status");
     assert!(in_sync(&index));
 
     assert!(index.apply_secret(&key(), &secret("8")), "drift");
@@ -133,10 +146,7 @@ fn an_object_that_our_status_made_decodable_is_looked_at() {
     let mut index = Index::default();
     assert!(index.apply_object(&key(), Seen::of_invalid(&object("1").metadata)));
     index.wrote_status(&key(), written("2", false));
-    assert!(
-        index.apply_object(&key(), Seen::of(&object("2"))),
-        "the echo of our status, and an input at last"
-    );
+    assert!(index.apply_object(&key(), seen(&object("2"))), "the echo of our status, and an input at last");
 }
 
 #[test]
@@ -145,7 +155,7 @@ fn a_marker_that_the_api_server_drops_is_noticed() {
     let unmarked = |resource_version| {
         let mut object = with_status(object(resource_version), &proof);
         object.status.as_mut().unwrap().marker = None;
-        Seen::of(&object)
+        seen(&object)
     };
     let mut index = Index::default();
     index.apply_object(&key(), unmarked("1"));
@@ -155,14 +165,14 @@ fn a_marker_that_the_api_server_drops_is_noticed() {
     index.apply_object(&key(), unmarked("2"));
     assert!(index.marker_dropped());
     index.wrote_status(&key(), written("3", true));
-    index.apply_object(&key(), Seen::of(&with_status(object("3"), &proof)));
+    index.apply_object(&key(), seen(&with_status(object("3"), &proof)));
     assert!(!index.marker_dropped(), "a newer definition came");
 
     // The watch may be faster than the answer to the write.
     index.apply_object(&key(), unmarked("4"));
     index.wrote_status(&key(), written("4", true));
     assert!(index.marker_dropped());
-    index.apply_object(&key(), Seen::of(&with_status(object("5"), &proof)));
+    index.apply_object(&key(), seen(&with_status(object("5"), &proof)));
     index.wrote_status(&key(), written("5", true));
     assert!(!index.marker_dropped());
 }
@@ -171,11 +181,11 @@ fn a_marker_that_the_api_server_drops_is_noticed() {
 fn a_failure_ends_what_was_proven() {
     let proof = proof(&object("1"), &version("7"));
     let mut index = Index::default();
-    index.apply_object(&key(), Seen::of(&object("1")));
-    index.prove(&key(), "u1", version("7"), proof);
+    index.apply_object(&key(), seen(&object("1")));
+    index.prove(&key(), &owner(), version("7"), proof);
     index.wrote_status(&key(), written("2", true));
     assert!(in_sync(&index));
-    let input = Input::of(None, &object("1").spec);
+    let input = input_of(None, &object("1").spec);
     index.remember_failure(&key(), input, Fingerprint::of(b"ring"), &Outcome::failed(Reason::NotOpened, "m"));
     // The echo of this write is lost in a watch that is cut.
     index.wrote_status(&key(), written("3", false));
@@ -186,15 +196,15 @@ fn a_failure_ends_what_was_proven() {
 fn somebody_elses_status_is_looked_at() {
     let proof = proof(&object("1"), &version("7"));
     let mut index = Index::default();
-    index.apply_object(&key(), Seen::of(&object("1")));
-    assert!(index.apply_object(&key(), Seen::of(&with_status(object("2"), &proof))));
+    index.apply_object(&key(), seen(&object("1")));
+    assert!(index.apply_object(&key(), seen(&with_status(object("2"), &proof))));
 }
 
 #[test]
 fn a_new_object_of_the_same_name_inherits_nothing() {
     let mut index = Index::default();
-    index.apply_object(&key(), Seen::of(&object("1")));
-    let input = Input::of(None, &object("1").spec);
+    index.apply_object(&key(), seen(&object("1")));
+    let input = input_of(None, &object("1").spec);
     let keyring = Fingerprint::of(b"ring");
     let outcome = Outcome::failed(Reason::NotOpened, "m");
     index.remember_failure(&key(), input, keyring, &outcome);
@@ -203,7 +213,7 @@ fn a_new_object_of_the_same_name_inherits_nothing() {
 
     let mut recreated = object("5");
     recreated.metadata.uid = Some("u2".into());
-    assert!(index.apply_object(&key(), Seen::of(&recreated)));
+    assert!(index.apply_object(&key(), seen(&recreated)));
     assert_eq!(index.remembered_failure(&key(), &input, keyring), None);
 }
 
@@ -213,7 +223,7 @@ fn foreign_secrets_are_not_kept_but_noticed() {
     let foreign = ObjectMeta { owner_references: None, ..secret("1") };
     assert!(!index.apply_secret(&key(), &foreign), "nobody asks for it");
     assert!(!index.has_secret(&key()));
-    index.apply_object(&key(), Seen::of(&object("1")));
+    index.apply_object(&key(), seen(&object("1")));
     assert!(index.apply_secret(&key(), &foreign), "it may have stopped being in the way");
     assert!(!index.has_secret(&key()));
 }
@@ -221,9 +231,87 @@ fn foreign_secrets_are_not_kept_but_noticed() {
 #[test]
 fn a_fresh_list_forgets_what_it_does_not_name() {
     let mut index = Index::default();
-    index.apply_object(&key(), Seen::of(&object("1")));
+    index.apply_object(&key(), seen(&object("1")));
     index.apply_secret(&key(), &secret("1"));
     assert_eq!(index.retain_secrets(&HashSet::new()), [key()]);
     index.retain_objects(&HashSet::new());
-    assert_eq!(index.counts(), (0, 0));
+    assert_eq!(index.counts(), Counts::default());
+}
+
+fn asked(mut object: SealedSecret, request: &str) -> SealedSecret {
+    object.metadata.annotations = Some(BTreeMap::from([(REQUESTED_AT.to_owned(), request.to_owned())]));
+    object
+}
+
+fn answered(mut object: SealedSecret, request: &str) -> SealedSecret {
+    object.status.as_mut().unwrap().last_handled_reconcile_at = Some(request.to_owned());
+    object
+}
+
+#[test]
+fn who_asks_for_a_pass_gets_one_although_all_is_in_sync() {
+    let proof = proof(&object("1"), &version("7"));
+    let synced = |version: &str| with_status(object(version), &proof);
+    let mut index = Index::default();
+    index.apply_object(&key(), seen(&synced("2")));
+    index.apply_secret(&key(), &secret("7"));
+    assert!(in_sync(&index));
+
+    assert!(index.apply_object(&key(), seen(&asked(synced("3"), "a"))));
+    assert!(!in_sync(&index));
+    assert!(!index.has_handled(&key(), "a"));
+    index.handled(&key(), Some("u1"), "a");
+    assert!(in_sync(&index), "once, also if the status cannot say so");
+    assert!(!index.apply_object(&key(), seen(&asked(synced("3"), "a"))), "told once more");
+    assert!(!index.apply_object(&key(), seen(&answered(asked(synced("4"), "a"), "a"))));
+    assert!(in_sync(&index));
+
+    assert!(index.apply_object(&key(), seen(&answered(asked(synced("5"), "b"), "a"))), "another value");
+    assert!(!in_sync(&index));
+    index.handled(&key(), Some("u0"), "b");
+    assert!(!in_sync(&index), "it was another object's");
+}
+
+#[test]
+fn a_restart_handles_nothing_again_that_the_status_repeats() {
+    let proof = proof(&object("1"), &version("7"));
+    let synced = with_status(object("2"), &proof);
+    let mut index = Index::default();
+    index.apply_object(&key(), seen(&answered(asked(synced.clone(), "a"), "a")));
+    index.apply_secret(&key(), &secret("7"));
+    assert!(in_sync(&index));
+
+    let mut index = Index::default();
+    index.apply_object(&key(), seen(&asked(synced, "a")));
+    index.apply_secret(&key(), &secret("7"));
+    assert!(!in_sync(&index), "it was asked while nobody was there");
+}
+
+#[test]
+fn retained_secrets_are_known_like_others() {
+    let retaining = Owner { deletion_policy: DeletionPolicy::Retain, ..owner() };
+    let mut retained = secret("7");
+    retaining.hold(&mut retained);
+    assert_eq!(retained.owner_references, None);
+
+    let mut index = Index::default();
+    let input = Input::of(None, &object("1").spec, DeletionPolicy::Retain);
+    let opened_with = vec![key_id()];
+    let marker = marker_key().mark("u1", &input, &version("7"), &opened_with);
+    let synced = with_status(object("2"), &Proof { marker, opened_with });
+    index.apply_object(&key(), Seen::of(&synced, DeletionPolicy::Retain));
+    index.apply_secret(&key(), &retained);
+    assert!(in_sync(&index));
+    assert_eq!(index.counts(), Counts { objects: 1, synced: 1, collected: 0, retained: 1 });
+    assert!(index.is_tied_otherwise(&key(), &owner()) && !index.is_tied_otherwise(&key(), &retaining));
+    assert!(!index.is_tied_otherwise(&key(), &Owner { uid: "u2".into(), ..owner() }), "another's");
+    let mut changed = retained.clone();
+    changed.resource_version = Some("8".into());
+    assert!(index.apply_secret(&key(), &changed), "drift");
+    assert!(index.delete_secret(&key()), "deletion");
+
+    // Under another default, or with a word of its own, the same object asks for something else.
+    index.apply_secret(&key(), &retained);
+    index.apply_object(&key(), seen(&synced));
+    assert!(!in_sync(&index));
 }

@@ -104,7 +104,7 @@ fn after(reason: Reason, before: Option<&SealedSecretStatus>, generation: i64) -
         proof: (reason.class() == Class::Done).then(proof),
     };
     let now = at(if before.is_none() { "2026-01-01T00:00:00Z" } else { "2026-02-01T00:00:00Z" });
-    let written = next(before, &outcome, Some(generation), now);
+    let written = next(before, &outcome, Some(generation), None, now);
     written.or_else(|| before.cloned()).unwrap()
 }
 

@@ -194,14 +194,11 @@ fn is_annotated(metadata: &ObjectMeta, name: &str) -> bool {
     metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(name))
 }
 
-/// Whether an owner reference names a SealedSecret, of whatever version.
+/// Whether an owner reference names a SealedSecret, of whatever version, or an annotation says that one made it.
 pub fn is_made_by_sealed_secret(metadata: &ObjectMeta) -> bool {
-    let group = names::SEALED_SECRET_API_VERSION.split('/').next();
-    metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .any(|owner| owner.kind == names::SEALED_SECRET_KIND && owner.api_version.split('/').next() == group)
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.any(|owner| names::is_sealed_secret(&owner.api_version, &owner.kind))
+        || is_annotated(metadata, names::OWNER_UID)
 }
 
 /// A Secret is not a usable key.
@@ -263,6 +260,12 @@ mod tests {
             kind: "SealedSecret".into(),
             ..OwnerReference::default()
         }]);
+        assert!(matches!(from_secret(&secret).err(), Some(NotAKey::MadeBySealedSecret)));
+
+        // One that is retained has no owner reference.
+        secret.metadata.owner_references = None;
+        assert!(from_secret(&secret).is_ok());
+        secret.metadata.annotations = Some(BTreeMap::from([(names::OWNER_UID.into(), "u1".into())]));
         assert!(matches!(from_secret(&secret).err(), Some(NotAKey::MadeBySealedSecret)));
     }
 

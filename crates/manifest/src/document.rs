@@ -28,10 +28,18 @@ use zeroize::Zeroizing;
 type Roots = Vec<Node>;
 
 /// A whole input that cannot be read.
-struct Failure {
-    at: Position,
-    document: Option<usize>,
-    problem: Problem,
+pub(crate) struct Failure {
+    pub(crate) at: Position,
+    pub(crate) document: Option<usize>,
+    pub(crate) problem: Problem,
+}
+
+impl Failure {
+    /// As an error of an input.
+    pub(crate) fn of(self, source_name: &Arc<str>) -> DocumentError {
+        let Self { at, document, problem } = self;
+        Origin { source_name: Arc::clone(source_name), document, item: None }.error(at, None, problem)
+    }
 }
 
 /// One document of an input, or one item of a `List` in it: well formed, not yet typed.
@@ -94,6 +102,13 @@ impl Origin {
 }
 
 impl Document {
+    /// One document of an input, or one item of a list in it.
+    pub(crate) fn new(source_name: &Arc<str>, id: DocumentId, encoding: Encoding, root: Node) -> Self {
+        let origin =
+            Origin { source_name: Arc::clone(source_name), document: Some(id.document), item: id.item };
+        Self { origin, encoding, root }
+    }
+
     /// The name of the input, as given to [`read`].
     pub fn source_name(&self) -> &str {
         &self.origin.source_name
@@ -160,20 +175,8 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Vec<Document>, DocumentError> 
 /// memory of its text. The error is the same [`Limit::Nodes`], whose text names the usual bound.
 pub fn read_at_most(bytes: &[u8], source: &str, nodes: usize) -> Result<Vec<Document>, DocumentError> {
     let source_name: Arc<str> = source.into();
-    let input = Origin { source_name: Arc::clone(&source_name), document: None, item: None };
-    if bytes.len() > Limit::INPUT_BYTES {
-        return Err(input.error(Position::START, None, Problem::Limit(Limit::Input)));
-    }
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(input.error(Position::START, None, Problem::Utf16));
-    }
-    let text = str::from_utf8(bytes).map_err(|error| {
-        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        input.error(Position::after(&valid), None, Problem::NotUtf8)
-    })?;
-    let (encoding, roots) = parse(text, nodes).map_err(|Failure { at, document, problem }| {
-        Origin { source_name: Arc::clone(&source_name), document, item: None }.error(at, None, problem)
-    })?;
+    let text = decode(bytes, source)?;
+    let (encoding, roots) = parse(text, nodes).map_err(|failure| failure.of(&source_name))?;
 
     let mut documents = Vec::with_capacity(roots.len());
     for (index, root) in roots.into_iter().enumerate() {
@@ -196,7 +199,22 @@ pub fn read_at_most(bytes: &[u8], source: &str, nodes: usize) -> Result<Vec<Docu
     Ok(documents)
 }
 
-fn parse(text: &str, nodes: usize) -> Result<(Encoding, Roots), Failure> {
+/// The text of an input, if it is one and not too large.
+pub(crate) fn decode<'b>(bytes: &'b [u8], source: &str) -> Result<&'b str, DocumentError> {
+    let input = Origin { source_name: source.into(), document: None, item: None };
+    if bytes.len() > Limit::INPUT_BYTES {
+        return Err(input.error(Position::START, None, Problem::Limit(Limit::Input)));
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(input.error(Position::START, None, Problem::Utf16));
+    }
+    str::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        input.error(Position::after(&valid), None, Problem::NotUtf8)
+    })
+}
+
+pub(crate) fn parse(text: &str, nodes: usize) -> Result<(Encoding, Roots), Failure> {
     let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);
     // `{` begins JSON and YAML in flow style alike; what follows tells.
     let inside = unmarked.trim_ascii_start().strip_prefix('{').map(str::trim_ascii_start);
@@ -234,7 +252,7 @@ fn list_items(root: Node) -> Result<Vec<Node>, Node> {
 }
 
 /// The items of a typed list need not say what they are.
-fn set_if_absent(item: &mut Node, name: &str, value: &str) {
+pub(crate) fn set_if_absent(item: &mut Node, name: &str, value: &str) {
     let at = item.at;
     let text = |text: &str| Zeroizing::new(text.to_owned());
     if item.child(name).is_none()

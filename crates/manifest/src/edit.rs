@@ -43,8 +43,8 @@ mod flow;
 mod guard;
 mod refusal;
 mod scalar;
-mod splice;
-mod syntax;
+pub(crate) mod splice;
+pub(crate) mod syntax;
 mod walk;
 
 pub use guard::Edited;

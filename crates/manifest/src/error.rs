@@ -180,7 +180,8 @@ pub enum Problem {
     NotEditable(Obstacle),
 }
 
-/// Why [`edit::apply`](crate::edit::apply) leaves a file alone.
+/// Why [`edit::apply`](crate::edit::apply) leaves a file alone, or [`Stream::replace`](crate::stream::Stream::replace) a
+/// document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Obstacle {
@@ -208,6 +209,15 @@ pub enum Obstacle {
     /// Valid, and nothing that we know to change.
     #[error("an unusual layout")]
     Layout,
+    /// `...`, or one JSON object after the other.
+    #[error("more than one document without `---` between them")]
+    NoSeparator,
+    /// `SecretList`.
+    #[error("a list that may hold nothing but Secrets")]
+    TypedList,
+    /// A `List` that is an item.
+    #[error("a list within a list")]
+    NestedList,
     /// Not in this input.
     #[error("no such document")]
     NoSuchDocument,
@@ -229,6 +239,10 @@ impl Obstacle {
             Self::Template => "edit a SealedSecret that stands in a file of its own, without `{{`",
             Self::Layout | Self::Guard => {
                 "write this part in the usual way: one entry per line, indented by spaces"
+            }
+            Self::NoSeparator => "put a line `---` between documents",
+            Self::TypedList | Self::NestedList => {
+                "write the objects as documents of their own, or as items of one `List`"
             }
             Self::NoSuchDocument | Self::Contradiction => return None,
         })

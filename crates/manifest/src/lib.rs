@@ -5,12 +5,14 @@
 //!                                        └─into_sealed_secret──▶ SealedSecret ────▶ emit::to_yaml, to_json
 //!                                                                     └──────────▶ sealed_secret::crd
 //!   bytes of a file, [Edit] ──edit::apply──▶ the same bytes but for what the edits name
+//!   bytes of a stream ──Stream::read──▶ [&Document], SealedSecrets in place of some ──Stream::replace──▶ the same bytes else
 //! ```
 //!
 //! - [`read`]: YAML streams, JSON, `List`s; what a scalar is, is decided as `kubectl` decides it.
 //! - [`Secret`] is plaintext: it has no `Debug`, `Display` or `Serialize`, and what it writes is wiped.
 //! - [`SealedSecret`] is the custom resource, and [`sealed_secret::crd`] its definition.
 //! - [`edit`]: changes of SealedSecrets in the text they stand in; every other byte stays, or nothing is changed.
+//! - [`stream`]: what tools render, Secrets among much else: those are replaced, and every other byte stays.
 //! - [`names`]: annotations and labels, and the scope that they spell.
 //!
 //! It refuses to seal or open anything, to know a key, a clock, a file or the network, to put a scalar of a document
@@ -41,6 +43,7 @@ mod error;
 pub mod names;
 pub mod sealed_secret;
 mod secret;
+pub mod stream;
 mod wiping;
 
 pub use document::{Document, DocumentId, FieldView, View, read, read_at_most};

@@ -1,7 +1,9 @@
-//! The annotations and labels that mean something to the peer or to us, and the scope that two of them spell.
+//! The annotations and labels that mean something to the peer or to us, and the scope and the deletion policy that some of
+//! them spell.
 
 use privyseal_envelope::Scope;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// `apiVersion` of a SealedSecret.
 pub const SEALED_SECRET_API_VERSION: &str = "bitnami.com/v1alpha1";
@@ -31,6 +33,14 @@ pub const KEY_ACTIVE: &str = "active";
 pub const KEY_PENDING: &str = "pending";
 /// Annotation: which key sealed which item, for people (docs/format.md).
 pub const SEALED_WITH: &str = "privyseal.dev/sealed-with";
+/// Annotation of a SealedSecret: its [`DeletionPolicy`].
+pub const DELETION_POLICY: &str = "privyseal.dev/deletion-policy";
+/// Annotation of a Secret that is retained: the uid of the SealedSecret that it was made of, in place of an owner reference.
+pub const OWNER_UID: &str = "privyseal.dev/owner-uid";
+/// What our own annotations and labels begin with.
+pub const OUR_PREFIX: &str = "privyseal.dev/";
+/// Annotation of a SealedSecret, Flux's word for it: whoever changes its value asks that the object be looked at anew.
+pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// Annotation in which `kubectl apply` keeps the whole object, plaintext included. Never copied when sealing.
 pub const KUBECTL_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The same of kubecfg.
@@ -69,6 +79,58 @@ pub fn is_true(annotations: &BTreeMap<String, String>, name: &str) -> bool {
     annotations.get(name).is_some_and(|value| value == "true")
 }
 
+/// Whether an owner reference with these two names a SealedSecret, of whatever version.
+pub fn is_sealed_secret(api_version: &str, kind: &str) -> bool {
+    let group = |api_version: &str| api_version.split_once('/').map(|(group, _)| group.to_owned());
+    kind == SEALED_SECRET_KIND && group(api_version) == group(SEALED_SECRET_API_VERSION)
+}
+
+/// What becomes of the Secret when its SealedSecret is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// The Secret has an owner reference, so Kubernetes deletes it too.
+    #[default]
+    Delete,
+    /// The Secret has no owner reference and stays.
+    Retain,
+}
+
+impl DeletionPolicy {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Delete, Self::Retain];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "Delete",
+            Self::Retain => "Retain",
+        }
+    }
+}
+
+impl FromStr for DeletionPolicy {
+    type Err = NotADeletionPolicy;
+
+    fn from_str(text: &str) -> Result<Self, NotADeletionPolicy> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == text).ok_or(NotADeletionPolicy)
+    }
+}
+
+/// Another word than the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither Retain nor Delete; upper and lower case matter")]
+pub struct NotADeletionPolicy;
+
+/// The deletion policy that annotations spell, if they spell any.
+///
+/// # Errors
+/// If [`DELETION_POLICY`] is there with another value than the two.
+pub fn deletion_policy_of(
+    annotations: &BTreeMap<String, String>,
+) -> Result<Option<DeletionPolicy>, NotADeletionPolicy> {
+    annotations.get(DELETION_POLICY).map(|value| value.parse()).transpose()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +153,28 @@ mod tests {
             (&[("cluster-wide", "true")], Scope::Strict),
         ] {
             assert_eq!(scope_of(&annotations(pairs)), scope, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_policy_is_one_of_two_words_or_none() {
+        let of = |value: &str| deletion_policy_of(&annotations(&[(DELETION_POLICY, value)]));
+        assert_eq!(of("Retain"), Ok(Some(DeletionPolicy::Retain)));
+        assert_eq!(of("Delete"), Ok(Some(DeletionPolicy::Delete)));
+        for other in ["retain", "DELETE", "", " Retain", "Orphan"] {
+            assert_eq!(of(other), Err(NotADeletionPolicy), "{other}");
+        }
+        assert_eq!(deletion_policy_of(&annotations(&[])), Ok(None));
+    }
+
+    #[test]
+    fn a_sealed_secret_is_one_of_the_peers_group() {
+        assert!(is_sealed_secret("bitnami.com/v1alpha1", "SealedSecret"));
+        assert!(is_sealed_secret("bitnami.com/v1", "SealedSecret"));
+        for (api_version, kind) in
+            [("example.com/v1", "SealedSecret"), ("v1", "SealedSecret"), ("bitnami.com/v1alpha1", "Other")]
+        {
+            assert!(!is_sealed_secret(api_version, kind), "{api_version} {kind}");
         }
     }
 

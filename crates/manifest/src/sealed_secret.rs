@@ -107,6 +107,9 @@ pub struct SealedSecretStatus {
     /// Key ids of the opening keys that opened the sealed values.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
     pub opened_with: Vec<String>,
+    /// The value of the annotation `reconcile.fluxcd.io/requestedAt` at the last pass: it was looked at since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 }
 
 /// One condition of a status. All texts are open: an older or newer controller may have written them.

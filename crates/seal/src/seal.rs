@@ -49,6 +49,8 @@ pub fn seal(secret: &Secret, how: &Sealing<'_>) -> Result<SealedSecret, SealErro
     }
 
     let mut annotations = BTreeMap::new();
+    // What is to become of the Secret is asked of the SealedSecret; on a Secret it means nothing.
+    annotations.extend(template_annotations.remove_entry(names::DELETION_POLICY));
     names::set_scope(&mut annotations, scope);
     hints.write(&mut annotations);
     Ok(SealedSecret {
@@ -102,7 +104,9 @@ pub fn seal_item(
 /// All but those that hold the plaintext once more, and our own of an earlier seal.
 fn kept_annotations(metadata: &ObjectMeta) -> BTreeMap<String, String> {
     let mut annotations = metadata.annotations.clone().unwrap_or_default();
-    for name in [names::KUBECTL_LAST_APPLIED, names::KUBECFG_LAST_APPLIED, names::SEALED_WITH] {
+    for name in
+        [names::KUBECTL_LAST_APPLIED, names::KUBECFG_LAST_APPLIED, names::SEALED_WITH, names::OWNER_UID]
+    {
         annotations.remove(name);
     }
     annotations

@@ -49,6 +49,22 @@ fn value(opened: &privyseal_seal::Opened, item: &str) -> Vec<u8> {
     opened.values[item].expose().to_vec()
 }
 
+/// A Secret that a controller keeps is taken from the cluster, changed and sealed again.
+#[test]
+fn what_a_controller_noted_is_not_sealed_and_a_deletion_policy_is_the_objects() {
+    let keyring = keyring(&["k"]);
+    let key = keyring.entries()[0].certificate().unwrap().sealing_key();
+    let mut secret = secret(Scope::Strict);
+    let annotations = secret.metadata.annotations.as_mut().unwrap();
+    annotations.insert(names::OWNER_UID.to_owned(), "u1".to_owned());
+    annotations.insert(names::DELETION_POLICY.to_owned(), "Retain".to_owned());
+    let how = Sealing { to: SealTo::Classic(key), scope: None, allow_empty: false };
+    let sealed = seal(&secret, &how).unwrap();
+    let template = sealed.spec.template.unwrap().metadata.unwrap().annotations;
+    assert_eq!(template.keys().collect::<Vec<_>>(), ["note"]);
+    assert_eq!(sealed.metadata.annotations.unwrap()[names::DELETION_POLICY], "Retain");
+}
+
 #[test]
 fn what_is_sealed_opens_in_every_scope() {
     let keyring = keyring(&["k"]);

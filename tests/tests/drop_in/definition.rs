@@ -66,12 +66,114 @@ async fn under_the_peers_definition_all_works_and_a_restart_opens_again() {
         wait_for_condition(&client, &namespace, name, "Ready", "True").await;
     }
     assert_eq!(controller.metrics().await.sum("privyseal_private_operations_total", &[]), 7.0);
+    requests_are_handled_once(&client, &namespace, &sealer, &controller).await;
     eventually(PATIENCE, async || match controller.metrics().await.sum("privyseal_marker_dropped", &[]) {
         1.0 => Ok(()),
         other => Err(other),
     })
     .await;
     assert!(controller.logs().contains("drops status.marker"), "{}", controller.logs());
+
+    // Our definition comes while objects change; the controller runs on.
+    objects::apply(&client, None, &sealer.seal(&namespace, "last", &[("a", "2")], &[])).await;
+    Release::install(&control_plane, ReleaseOptions::default().place(release.name(), release.namespace()))
+        .await;
+    objects::apply(&client, None, &sealer.seal(&namespace, "last", &[("a", "3")], &[])).await;
+    wait_for_secret(&client, &namespace, "last", &[("a", b"3")]).await;
+    eventually(PATIENCE, async || {
+        let probe = Patch::Merge(json!({"status": {"lastHandledReconcileAt": "probe"}}));
+        let api = sealed_secrets(&client, &namespace);
+        let probed = api.patch_status("three", &PatchParams::default(), &probe).await.unwrap();
+        match probed.data["status"]["lastHandledReconcileAt"].as_str() {
+            Some("probe") => Ok(()),
+            _ => Err("the old definition still holds"),
+        }
+    })
+    .await;
+    objects::apply(&client, None, &sealer.seal(&namespace, "last", &[("a", "4")], &[])).await;
+    wait_for_secret(&client, &namespace, "last", &[("a", b"4")]).await;
+    eventually(PATIENCE, async || match version_and_marker(&client, &namespace, "last").await.1 {
+        Some(_) => Ok(()),
+        None => Err("there is no marker yet"),
+    })
+    .await;
+    // A watch that began before tells for a moment of objects as the old definition has them, so that more than one
+    // write may be needed until the controller sees its marker again.
+    let mut asked = 0;
+    eventually(PATIENCE, async || {
+        asked += 1;
+        let request = asked.to_string();
+        ask(&client, &namespace, "last", &request).await;
+        eventually(PATIENCE, async || {
+            let object = sealed_secrets(&client, &namespace).get("last").await.unwrap();
+            match object.data["status"]["lastHandledReconcileAt"].as_str() {
+                Some(handled) if handled == request => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        match controller.metrics().await.sum("privyseal_marker_dropped", &[]) {
+            0.0 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    assert_eq!(controller.ended(), None, "{}", controller.logs());
+}
+
+async fn ask(client: &Client, namespace: &str, name: &str, request: &str) {
+    let patch =
+        Patch::Merge(json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": request}}}));
+    sealed_secrets(client, namespace).patch(name, &PatchParams::default(), &patch).await.unwrap();
+}
+
+/// The status cannot repeat a request here: it is handled all the same, once.
+async fn requests_are_handled_once(
+    client: &Client,
+    namespace: &str,
+    sealer: &Sealer,
+    controller: &Controller,
+) {
+    let api = sealed_secrets(client, namespace);
+    let opened_at_last = async |expected: f64| {
+        eventually(PATIENCE, async || {
+            let opened = controller.metrics().await.sum("privyseal_private_operations_total", &[]);
+            if opened == expected { Ok(()) } else { Err(opened) }
+        })
+        .await;
+    };
+    let mut opened = controller.metrics().await.sum("privyseal_private_operations_total", &[]);
+    for request in ["now", "later"] {
+        ask(client, namespace, "one", request).await;
+        opened += 2.0;
+        opened_at_last(opened).await;
+        let version = api.get("one").await.unwrap().metadata.resource_version;
+        ask(client, namespace, "one", request).await;
+        // What else changes of the object has it looked at, and finds the request handled.
+        let patch = Patch::Merge(json!({"metadata": {"labels": {"seen": request}}}));
+        let labelled =
+            api.patch("one", &PatchParams::default(), &patch).await.unwrap().metadata.resource_version;
+        assert_ne!(labelled, version);
+        let witness = format!("after-{request}");
+        objects::apply(client, None, &sealer.seal(namespace, &witness, &[("a", "1")], &[])).await;
+        wait_for_condition(client, namespace, &witness, "Ready", "True").await;
+        opened += 1.0;
+        opened_at_last(opened).await;
+        let object = api.get("one").await.unwrap();
+        assert_eq!(object.metadata.resource_version, labelled, "nobody wrote");
+        assert_eq!(object.data["status"].get("lastHandledReconcileAt"), None);
+    }
+    let mut bad = sealer.seal(namespace, "bad", &[("a", "1")], &[]);
+    bad["spec"]["encryptedData"]["a"] =
+        sealer.seal(namespace, "good", &[("a", "1")], &[])["spec"]["encryptedData"]["a"].clone();
+    objects::apply(client, None, &bad).await;
+    wait_for_condition(client, namespace, "bad", "Stalled", "True").await;
+    opened += 1.0;
+    opened_at_last(opened).await;
+    ask(client, namespace, "bad", "now").await;
+    opened += 1.0;
+    opened_at_last(opened).await;
+    api.delete("bad", &Default::default()).await.unwrap();
 }
 
 /// As the peer's was before it had a schema: spec and status hold what they will.

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 mod age;
+mod beside_others;
 mod drift;
 mod interop;
 mod published;
 mod refusals;
+mod retained;
 mod story;

@@ -76,6 +76,21 @@ impl Node {
         }
     }
 
+    /// Moves it down: a part of a text was read, and so many lines stand above it.
+    pub(crate) fn shift(&mut self, lines: usize) {
+        self.at.line += lines;
+        match &mut self.kind {
+            Kind::List(items) => items.iter_mut().for_each(|item| item.shift(lines)),
+            Kind::Mapping(entries) => {
+                for entry in entries {
+                    entry.key.at.line += lines;
+                    entry.value.shift(lines);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// For the fields that hold no plaintext. None if a tag is in the way; nulls within collections stay.
     pub(crate) fn to_json(&self) -> Option<Value> {
         Some(match &self.kind {

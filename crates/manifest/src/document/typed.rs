@@ -16,6 +16,11 @@ impl Document {
     /// Name and namespace are checked where they are, and need not be there. A field that a Secret does not have is
     /// an error, since its value would be lost.
     pub fn into_secret(self) -> Result<Secret, DocumentError> {
+        self.to_secret()
+    }
+
+    /// As [`Self::into_secret`], for those who need the document's place in a [`Stream`](crate::stream::Stream) too.
+    pub fn to_secret(&self) -> Result<Secret, DocumentError> {
         let root = Field::root(&self.origin, &self.root);
         kind_is(&root, SECRET_KIND, SECRET_API_VERSION)?;
         root.closed(&["apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"])?;
@@ -41,6 +46,13 @@ impl Document {
             0..=MAX_DATA_BYTES => Ok(secret),
             bytes => Err(root.error(Problem::TooMuchData { bytes })),
         }
+    }
+
+    /// Checks that it says what it is.
+    pub(crate) fn check_kind_is_told(&self) -> Result<(), DocumentError> {
+        let root = Field::root(&self.origin, &self.root);
+        let kind = root.get("kind").ok_or_else(|| root.missing("kind"))?;
+        kind.text().map(drop)
     }
 
     /// Checks that it says to be a SealedSecret.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 #[derive(Default)]
-pub(super) struct Splices(Vec<Splice>);
+pub(crate) struct Splices(Vec<Splice>);
 
 struct Splice {
     range: Range<usize>,
@@ -15,28 +15,28 @@ struct Splice {
 }
 
 impl Splices {
-    pub(super) fn replace(&mut self, range: Range<usize>, text: String) {
+    pub(crate) fn replace(&mut self, range: Range<usize>, text: String) {
         self.0.push(Splice { range, text, lines: false });
     }
 
     /// Of several at one place the first stays first.
-    pub(super) fn insert(&mut self, offset: usize, text: String) {
+    pub(crate) fn insert(&mut self, offset: usize, text: String) {
         self.replace(offset..offset, text);
     }
 
     /// Ranges that are removed may overlap.
-    pub(super) fn delete(&mut self, range: Range<usize>) {
+    pub(crate) fn delete(&mut self, range: Range<usize>) {
         if !range.is_empty() {
             self.replace(range, String::new());
         }
     }
 
-    pub(super) fn delete_lines(&mut self, range: Range<usize>) {
+    pub(crate) fn delete_lines(&mut self, range: Range<usize>) {
         self.0.push(Splice { range, text: String::new(), lines: true });
     }
 
     /// The new text. None if two splices contradict each other.
-    pub(super) fn apply(self, text: &str) -> Option<Zeroizing<String>> {
+    pub(crate) fn apply(self, text: &str) -> Option<Zeroizing<String>> {
         let splices = self.in_order(text)?;
         let len = text.len() + splices.iter().map(|splice| splice.text.len()).sum::<usize>();
         // Never moved, so that it leaves no copy: the file may hold plaintext beside.

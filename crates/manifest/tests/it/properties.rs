@@ -64,12 +64,15 @@ fn status() -> impl Strategy<Value = SealedSecretStatus> {
                 message,
             }
         });
-    (of(any::<i64>()), vec(condition, 0..3), of(text()), vec("[0-9a-f]{16}", 0..3)).prop_map(
-        |(observed_generation, conditions, marker, opened_with)| SealedSecretStatus {
-            observed_generation,
-            conditions,
-            marker,
-            opened_with,
+    (of(any::<i64>()), vec(condition, 0..3), of(text()), vec("[0-9a-f]{16}", 0..3), of(text())).prop_map(
+        |(observed_generation, conditions, marker, opened_with, last_handled_reconcile_at)| {
+            SealedSecretStatus {
+                observed_generation,
+                conditions,
+                marker,
+                opened_with,
+                last_handled_reconcile_at,
+            }
         },
     )
 }

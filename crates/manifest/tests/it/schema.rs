@@ -64,7 +64,8 @@ fn fields_come_in_order_and_empty_ones_not_at_all() {
                 template:\n    type: Opaque\n    immutable: false\n    data:\n      conf: \"a\\nb\\n\"\n      none: null\n    \
                 metadata:\n      name: db\n      labels:\n        app: x\n      generateName: db-\n  data: AgA=\n  \
                 encryptedData:\n    a: AgB0\nstatus:\n  observedGeneration: 3\n  conditions:\n  - type: Synced\n    \
-                status: \"True\"\n    lastUpdateTime: \"2026-01-02T03:04:05Z\"\n  marker: m\n  openedWith:\n  - 0a1b2c3d4e5f6071\n";
+                status: \"True\"\n    lastUpdateTime: \"2026-01-02T03:04:05Z\"\n  marker: m\n  openedWith:\n  - 0a1b2c3d4e5f6071\n  \
+                lastHandledReconcileAt: now\n";
     assert_eq!(emit::to_yaml(&sealed_secret_of(text)), text);
     let bare =
         "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {}\nspec:\n  encryptedData: {}\n";
@@ -147,6 +148,7 @@ fn the_crd_is_the_peers_and_a_little_more() {
             (".status.conditions[].reason".to_owned(), "string".to_owned()),
             (".status.conditions[].status".to_owned(), "string".to_owned()),
             (".status.conditions[].type".to_owned(), "string".to_owned()),
+            (".status.lastHandledReconcileAt".to_owned(), "string".to_owned()),
             (".status.marker".to_owned(), "string".to_owned()),
             (".status.observedGeneration".to_owned(), "integer format=int64".to_owned()),
             (".status.openedWith".to_owned(), "array".to_owned()),
