@@ -36,6 +36,13 @@ impl Place {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// As [`sealed`](Self::sealed), of which the Secret stays when the SealedSecret goes.
+    fn retained(&self, name: &str, password: &str) -> String {
+        let mut sealed: Value = serde_json::from_str(&self.sealed(name, password)).unwrap();
+        sealed["metadata"]["annotations"]["privyseal.dev/deletion-policy"] = json!("Retain");
+        sealed.to_string()
+    }
+
     async fn secret(&self, name: &str) -> Secret {
         self.secrets().get(name).await.unwrap()
     }

@@ -78,10 +78,13 @@ async fn force_touches_no_sealed_secret_whose_secret_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn force_deletes_a_sealed_secret_that_the_api_refuses_and_with_it_the_secret() {
+async fn force_deletes_a_sealed_secret_that_the_api_refuses_and_with_it_the_secret_unless_retained() {
     let place = Place::new("refused").await;
-    let names = ["plain", "forced", "disabled"];
+    let names = ["plain", "forced", "disabled", "retained"];
     let good = |name: &str, password: &str| {
+        if name == "retained" {
+            return serde_json::from_str(&place.retained(name, password)).unwrap();
+        }
         let mut sealed: Value = serde_json::from_str(&place.sealed(name, password)).unwrap();
         // What people may think of as a remedy: Flux knows `Enabled` alone.
         if name == "disabled" {
@@ -119,10 +122,12 @@ async fn force_deletes_a_sealed_secret_that_the_api_refuses_and_with_it_the_secr
         app.wait_not_ready(&revision, "dry-run failed (Invalid)").await;
     }
     let sealed = sealed_secrets(&place.client, &place.namespace);
+    for name in ["forced", "disabled", "retained"] {
+        assert!(sealed.get_opt(name).await.unwrap().is_none(), "{name}");
+    }
     assert_eq!(place.sealed_secret("plain").await.metadata, before.1.metadata);
     assert_eq!(version(&place.secret("plain").await), version(&before.0));
     for name in ["forced", "disabled"] {
-        assert!(sealed.get_opt(name).await.unwrap().is_none(), "{name}");
         eventually(PATIENCE, async || match place.secrets().get_opt(name).await.unwrap() {
             None => Ok(()),
             Some(_) => Err("the Secret is there"),
@@ -130,6 +135,9 @@ async fn force_deletes_a_sealed_secret_that_the_api_refuses_and_with_it_the_secr
         .await;
         assert_eq!(place.changes(name, &moment).await, [Change::Deleted]);
     }
+    // Where `force` must be, the deletion policy helps.
+    assert_eq!(place.changes("retained", &moment).await, []);
+    let retained = place.secret("retained").await.metadata.uid;
 
     for name in names {
         place.repository.write(&file(name), &good(name, "third").to_string());
@@ -141,4 +149,5 @@ async fn force_deletes_a_sealed_secret_that_the_api_refuses_and_with_it_the_secr
         place.password(name, "third").await;
     }
     assert_eq!(place.secret("plain").await.metadata.uid, before.0.metadata.uid);
+    assert_eq!(place.secret("retained").await.metadata.uid, retained);
 }

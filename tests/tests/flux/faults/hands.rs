@@ -41,25 +41,37 @@ async fn a_secret_that_is_edited_is_repaired_without_flux() {
 }
 
 #[tokio::test]
-async fn a_sealed_secret_that_is_deleted_comes_back_when_flux_looks() {
+async fn a_sealed_secret_that_is_deleted_comes_back_when_flux_looks_and_a_retained_secret_was_there_all_the_time()
+ {
     let place = Place::new("deleted").await;
     place.repository.write("sealed/db.yaml", &place.sealed("db", "first"));
-    let revision = place.repository.commit("a password");
+    place.repository.write("sealed/kept.yaml", &place.retained("kept", "first"));
+    let revision = place.repository.commit("two passwords");
     place.source.reconcile().await;
     let app = place.watched(&without_wait("sealed", "team", "./sealed")).await;
     app.wait_ready(&revision).await;
-    place.password("db", "first").await;
+    for name in ["db", "kept"] {
+        wait_for_condition(&place.client, &place.namespace, name, "Ready", "True").await;
+    }
+    let kept = place.secret("kept").await.metadata.uid.unwrap();
     let moment = place.moment().await;
 
     let sealed = sealed_secrets(&place.client, &place.namespace);
-    sealed.delete("db", &Default::default()).await.unwrap();
+    for name in ["db", "kept"] {
+        sealed.delete(name, &Default::default()).await.unwrap();
+    }
     // Flux does not watch what it applied.
-    assert_eq!(app.get().await.data["status"]["conditions"][0]["status"], "True");
-    app.reconciled().await;
-    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
-    assert!(place.has_password("db", "first").await);
+    app.wait_ready(&revision).await;
+    assert!(sealed.get_opt("db").await.unwrap().is_none());
+    app.reconcile_until_ready().await;
+    for name in ["db", "kept"] {
+        wait_for_condition(&place.client, &place.namespace, name, "Ready", "True").await;
+        assert!(place.has_password(name, "first").await);
+    }
     let changes = place.changes("db", &moment).await;
     assert!(matches!(&changes[..], [Change::Deleted, Change::Written { .. }]), "{changes:?}");
+    let taken_over = Change::Written { uid: kept, password: "first".to_owned() };
+    assert_eq!(place.changes("kept", &moment).await, [taken_over]);
 }
 
 #[tokio::test]

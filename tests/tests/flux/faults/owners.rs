@@ -24,7 +24,7 @@ async fn two(place: &Place) -> [Watched; 2] {
 }
 
 #[tokio::test]
-async fn two_kustomizations_with_the_same_seal_disturb_nobody() {
+async fn two_kustomizations_with_the_same_seal_disturb_nobody_until_the_last_to_apply_it_goes() {
     let place = Place::new("same").await;
     let sealed = place.sealed("db", "first");
     for name in ["one", "two"] {
@@ -103,4 +103,32 @@ async fn of_two_kustomizations_with_other_seals_the_last_one_wins() {
         assert!(place.has_password("db", &owner(&place).await).await);
     }
     assert_eq!(place.secret("db").await.metadata.uid.as_ref(), Some(&uid));
+}
+
+#[tokio::test]
+async fn a_retained_secret_is_there_all_the_time_while_its_sealed_secret_moves_to_another_kustomization() {
+    let place = Place::new("move").await;
+    let sealed = place.retained("db", "first");
+    place.repository.write("one/db.yaml", &sealed);
+    place.repository.write("two/other.yaml", &place.sealed("other", "first"));
+    place.repository.commit("in the first");
+    let [one, two] = two(&place).await;
+    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+    let uid = place.secret("db").await.metadata.uid;
+    let moment = place.moment().await;
+
+    place.repository.remove("one/db.yaml");
+    place.repository.write("one/none.yaml", &place.sealed("none", "first"));
+    place.repository.write("two/db.yaml", &sealed);
+    let revision = place.repository.commit("in the second");
+    place.source.reconcile().await;
+    tokio::join!(one.wait_ready(&revision), two.wait_ready(&revision));
+    // The first one may have taken it away after the second one applied it.
+    two.reconcile_until_ready().await;
+    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+    assert_eq!(owner(&place).await, "two");
+    assert!(place.has_password("db", "first").await);
+    assert_eq!(place.secret("db").await.metadata.uid, uid);
+    let changes = place.changes("db", &moment).await;
+    assert!(!changes.contains(&Change::Deleted), "{changes:?}");
 }
