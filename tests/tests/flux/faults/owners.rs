@@ -12,6 +12,17 @@ async fn owner(place: &Place) -> String {
     labels["kustomize.toolkit.fluxcd.io/name"].clone()
 }
 
+/// Waits until SealedSecret and Secret are gone.
+async fn wait_until_gone(place: &Place, name: &str) {
+    let (secrets, sealed) = (place.secrets(), sealed_secrets(&place.client, &place.namespace));
+    eventually(PATIENCE, async || {
+        let left = (sealed.get_opt(name).await.unwrap(), secrets.get_opt(name).await.unwrap());
+        let left = (left.0.is_some(), left.1.is_some());
+        if left == (false, false) { Ok(()) } else { Err(left) }
+    })
+    .await;
+}
+
 async fn two(place: &Place) -> [Watched; 2] {
     place.source.reconcile().await;
     let mut apps = Vec::new();
@@ -57,14 +68,7 @@ async fn two_kustomizations_with_the_same_seal_disturb_nobody_until_the_last_to_
     one.wait_ready(None).await;
     assert_eq!(owner(&place).await, "one");
     one.delete().await;
-    let secrets = place.secrets();
-    let sealed = sealed_secrets(&place.client, &place.namespace);
-    eventually(PATIENCE, async || {
-        let left =
-            (sealed.get_opt("db").await.unwrap().is_some(), secrets.get_opt("db").await.unwrap().is_some());
-        if left == (false, false) { Ok(()) } else { Err(left) }
-    })
-    .await;
+    wait_until_gone(&place, "db").await;
     // Which the other one does not notice by itself; when it looks, it brings it back.
     let green = two.get().await;
     assert!(green.data["status"]["conditions"].to_string().contains("Applied revision"), "{:?}", green.data);
@@ -108,27 +112,43 @@ async fn of_two_kustomizations_with_other_seals_the_last_one_wins() {
 #[tokio::test]
 async fn a_retained_secret_is_there_all_the_time_while_its_sealed_secret_moves_to_another_kustomization() {
     let place = Place::new("move").await;
-    let sealed = place.retained("db", "first");
-    place.repository.write("one/db.yaml", &sealed);
-    place.repository.write("two/other.yaml", &place.sealed("other", "first"));
+    let names = ["kept", "lost"];
+    let seals = [place.retained("kept", "first"), place.sealed("lost", "first")];
+    let write = |folder: &str| {
+        for (name, seal) in names.iter().zip(&seals) {
+            place.repository.write(&format!("{folder}/{name}.yaml"), seal);
+        }
+    };
+    write("one");
+    for folder in ["one", "two"] {
+        place.repository.write(&format!("{folder}/{folder}.yaml"), &place.sealed(folder, "first"));
+    }
     place.repository.commit("in the first");
     let [one, two] = two(&place).await;
-    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
-    let uid = place.secret("db").await.metadata.uid;
+    let all_are_ready = async || {
+        for name in names {
+            wait_for_condition(&place.client, &place.namespace, name, "Ready", "True").await;
+        }
+    };
+    all_are_ready().await;
+    let uid = place.secret("kept").await.metadata.uid.unwrap();
     let moment = place.moment().await;
 
-    place.repository.remove("one/db.yaml");
-    place.repository.write("one/none.yaml", &place.sealed("none", "first"));
-    place.repository.write("two/db.yaml", &sealed);
+    // Which of the two comes first is chance. This way round is the bad one: what is pruned was not yet applied anew.
+    two.suspend(true).await;
+    for name in names {
+        place.repository.remove(&format!("one/{name}.yaml"));
+    }
+    write("two");
     let revision = place.repository.commit("in the second");
     place.source.reconcile().await;
-    tokio::join!(one.wait_ready(&revision), two.wait_ready(&revision));
-    // The first one may have taken it away after the second one applied it.
-    two.reconcile_until_ready().await;
-    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
-    assert_eq!(owner(&place).await, "two");
-    assert!(place.has_password("db", "first").await);
-    assert_eq!(place.secret("db").await.metadata.uid, uid);
-    let changes = place.changes("db", &moment).await;
-    assert!(!changes.contains(&Change::Deleted), "{changes:?}");
+    one.wait_ready(&revision).await;
+    wait_until_gone(&place, "lost").await;
+    two.suspend(false).await;
+    two.wait_ready(&revision).await;
+    all_are_ready().await;
+    let taken_over = Change::Written { uid, password: "first".to_owned() };
+    assert_eq!(place.changes("kept", &moment).await, [taken_over]);
+    let changes = place.changes("lost", &moment).await;
+    assert!(matches!(&changes[..], [Change::Deleted, Change::Written { .. }]), "{changes:?}");
 }
