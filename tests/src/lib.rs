@@ -27,6 +27,7 @@ pub mod control_plane;
 pub mod controller;
 pub mod entra;
 pub mod eventually;
+pub mod example;
 pub mod fault_proxy;
 pub mod flux;
 pub mod image;

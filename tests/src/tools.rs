@@ -28,9 +28,19 @@ pub fn peer_controller() -> PathBuf {
     tool("controller")
 }
 
-/// Helm, which renders charts.
+/// Helm 3, which renders charts.
 pub fn helm() -> PathBuf {
     tool("helm")
+}
+
+/// Helm 4.
+pub fn helm4() -> PathBuf {
+    tool("helm4")
+}
+
+/// Kustomize.
+pub fn kustomize() -> PathBuf {
+    tool("kustomize")
 }
 
 /// age in Go.

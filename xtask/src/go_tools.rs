@@ -20,7 +20,8 @@ pub(crate) struct GoTool {
     pub(crate) module: &'static str,
     /// What is built there: the package itself, or the `tool` lines of its go.mod.
     package: &'static str,
-    /// The programs that come out, by the names that Go gives them.
+    /// The programs that come out. Several have the names that Go gives them; one alone gets the name that stands
+    /// here, so that two versions of a peer can lie side by side.
     programs: &'static [&'static str],
     /// Variables that upstream's release build sets.
     variables: &'static [(&'static str, Value)],
@@ -80,6 +81,13 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
         variables: &[],
     },
     GoTool {
+        name: "helm4",
+        module: "tests/peers/helm4",
+        package: "tool",
+        programs: &["helm4"],
+        variables: &[("helm.sh/helm/v4/internal/version.version", Value::Version("helm.sh/helm/v4"))],
+    },
+    GoTool {
         name: "helm",
         module: "tests/peers/helm",
         package: "tool",
@@ -91,6 +99,13 @@ pub(crate) const GO_TOOLS: &[GoTool] = &[
             ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor", Value::Text("1")),
             ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor", Value::Minor("k8s.io/client-go")),
         ],
+    },
+    GoTool {
+        name: "kustomize",
+        module: "tests/peers/kustomize",
+        package: "tool",
+        programs: &["kustomize"],
+        variables: &[],
     },
 ];
 
@@ -113,7 +128,10 @@ pub(crate) fn build_one(workspace: &Workspace, tool: &GoTool, status: &Status) -
     let folder = workspace.tools();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let flags = linker_flags(workspace, tool)?;
-    let into = format!("{}/", folder.display());
+    let into = match tool.programs {
+        [program] => folder.join(program).display().to_string(),
+        _ => format!("{}/", folder.display()),
+    };
     let mut command = workspace
         .go(tool.module, &["build", "-v", "-trimpath", "-ldflags", &flags, "-o", &into, tool.package]);
 

@@ -4,6 +4,7 @@ mod azure;
 mod context;
 mod fix;
 mod github;
+mod gitlab;
 mod json;
 mod sarif;
 mod text;
@@ -18,7 +19,7 @@ use context::{Contexts, Neighbour};
 use jiff::Timestamp;
 use privyseal_repo::lint::{
     CheckedFile, Code, Expected, FileInput, Finding, MAX_FILE_BYTES, Report, Selection, Severity, check_file,
-    check_neighbour, conclude,
+    check_neighbour, check_other, conclude,
 };
 use rayon::prelude::*;
 use std::fs::File;
@@ -28,8 +29,8 @@ use zeroize::Zeroizing;
 
 /// Check manifests for plain text, and for seals that will not open
 ///
-/// Works offline, needs no key and writes nothing unless --fix is given. Folders are searched for YAML and JSON, without
-/// what .gitignore ignores; a file that is named is taken as it is. Keys come from the key files that .privyseal.yaml
+/// Works offline, needs no key and writes nothing unless --fix is given. Folders are searched for YAML and JSON, and for
+/// age identities in small text files, without what .gitignore ignores; a file that is named is taken as it is. Keys come from the key files that .privyseal.yaml
 /// names. docs/lint.md says what each code means.
 ///
 /// A comment `# privyseal:ignore PS001 why` on the line of a finding, above it, or above the document silences it.
@@ -94,6 +95,8 @@ enum Format {
     Github,
     /// Issues of an Azure DevOps pipeline
     AzureDevops,
+    /// A Code Quality report of GitLab
+    Gitlab,
 }
 
 impl Format {
@@ -104,6 +107,7 @@ impl Format {
             Self::Sarif => sarif::render(report).map_err(CommandError::failed)?,
             Self::Github => github::render(report),
             Self::AzureDevops => azure::render(report),
+            Self::Gitlab => gitlab::render(report).map_err(CommandError::failed)?,
         })
     }
 }
@@ -111,7 +115,8 @@ impl Format {
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let now = Timestamp::now();
     let (files, mut errors) = tree::walk(&args.paths);
-    let files: Vec<TreeFile> = files.into_iter().filter(is_looked_at).collect();
+    let files: Vec<TreeFile> =
+        files.into_iter().filter(|file| is_looked_at(file) || may_be_a_key(file)).collect();
     let contexts = Contexts::new(&files, args.config.as_deref(), args.trust.clone(), now)?;
     contexts.announce();
 
@@ -168,7 +173,7 @@ impl Lint<'_> {
             ignored: &context.ignored,
             asked_for: true,
         };
-        Ok(check_file(&input, self.now))
+        Ok(if is_looked_at(file) { check_file(&input, self.now) } else { check_other(&input) })
     }
 
     fn look_at(&self, neighbour: &Neighbour) -> io::Result<CheckedFile> {
@@ -189,6 +194,17 @@ impl Lint<'_> {
 fn is_looked_at(file: &TreeFile) -> bool {
     file.may_hold_manifests() || file.path.file_name().is_some_and(|name| name == "Kustomization")
 }
+
+/// A small file of the kinds that keys are kept in: only identities of age are looked for.
+fn may_be_a_key(file: &TreeFile) -> bool {
+    const KINDS: [&str; 6] = ["age", "agekey", "env", "key", "pem", "txt"];
+    let extension = file.path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    extension.is_none_or(|extension| KINDS.contains(&&*extension))
+        && file.path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_KEY_BYTES)
+}
+
+/// More than any file of keys has.
+const MAX_KEY_BYTES: u64 = 64 << 10;
 
 /// At most as much as lint looks at, and one byte more.
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {

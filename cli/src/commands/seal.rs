@@ -10,6 +10,7 @@ use crate::key_source::{Keys, SealingOptions};
 use crate::object_size;
 use crate::output::{Content, Destination, Staged};
 use crate::sealer::{self, Advice};
+use crate::speech;
 use crate::values::ValueOptions;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -161,7 +162,18 @@ impl Batch {
         asked: Option<Scope>,
         ruled: Option<Scope>,
     ) -> Result<Vec<SealedSecret>, CommandError> {
-        collect(self.secrets.iter().map(|secret| sealer::seal(secret, keys, asked, ruled, &ADVICE)))
+        let seal = |secret: &Located<Secret>| {
+            let sealed = sealer::seal(secret, keys, asked, ruled, &ADVICE)?;
+            let marks = privyseal_seal::tracking(&secret.object.metadata);
+            if !marks.is_empty() {
+                // Each is one of a few names that are known.
+                let what =
+                    format!("left out, since it marks what another tool applied: {}", marks.join(", "));
+                speech::note(secret.message(what));
+            }
+            Ok(sealed)
+        };
+        collect(self.secrets.iter().map(seal))
     }
 }
 

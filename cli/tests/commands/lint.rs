@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FORMATS: [(&str, &str); 5] = [
+const FORMATS: [(&str, &str); 6] = [
     ("text", "text.txt"),
     ("json", "report.json"),
     ("sarif", "report.sarif"),
     ("github", "github.txt"),
     ("azure-devops", "azure-devops.txt"),
+    ("gitlab", "gitlab.json"),
 ];
 
 fn fixtures() -> PathBuf {
@@ -81,7 +82,7 @@ fn a_repository_without_a_fault_gets_no_finding() {
     scene.file("apps/argo/db.plain.yaml", crate::harness::secret(Some("shop"), Some("anchors")));
     let done = scene.run("lint --strict").succeeds();
     assert_eq!(done.stdout, "", "{}", done.stderr);
-    has(&done.stderr, &["nothing found in ", " and 20 SealedSecrets", "2 templates are not checked"]);
+    has(&done.stderr, &["nothing found in ", " and 21 SealedSecrets", "2 templates are not checked"]);
     assert!(!done.stderr.contains("trust file"), "{}", done.stderr);
     // The same from within, for a part of it, and file by file as pre-commit does.
     let shell = "cd apps/shop && $PRIVYSEAL lint --strict && cd ../.. && \
@@ -103,7 +104,14 @@ fn the_good_tree_is_worth_something() {
         ("argocd/repositories.yaml", "<password>", "hunter2", "PS001"),
         ("argocd/repositories.yaml", "${DB_PASSWORD}", "hunter2", "PS001"),
         ("sops/secret.yaml", "sops:\n", "other:\n", "PS001"),
-        ("clusters/prod/tenants.yaml", "targetNamespace: tenant-one", "wait: true", "PS024"),
+        ("clusters/prod/tenants.yaml", "targetNamespace: tenant-one", "force: false", "PS024"),
+        ("clusters/prod/tenants.yaml", "wait: true", "wait: false", "PS037"),
+        ("clusters/prod/tenants.yaml", "wait: true", "wait: true\n  healthChecks: [{kind: x}]", "PS038"),
+        ("apps/renamed/sealed.yaml", "app.kubernetes.io/instance", "argocd.argoproj.io/instance", "PS025"),
+        ("apps/renamed/kustomization.yaml", "name: session", "name: db", "PS033"),
+        ("apps/renamed/kustomization.yaml", "disableNameSuffixHash: true", "immutable: true", "PS034"),
+        ("apps/renamed/kustomization.yaml", "configurations: [name-references.yaml]\n", "", "PS035"),
+        ("apps/renamed/name-references.yaml", "kind: SealedSecret", "kind: Secret", "PS035"),
         ("argocd/apps.yaml", "path: apps/argo,", "path: apps/other,", "PS024"),
         ("apps/shop/overlays/prod/kustomization.yaml", "namespace: shop", "namespace: other", "PS030"),
         ("apps/shop/overlays/staging/kustomization.yaml", "  - path: sealed.patch.yaml\n", "", "PS030"),
@@ -171,6 +179,17 @@ fn json_and_sarif_are_what_they_say() {
         .map(|finding| finding["code"].as_str().unwrap())
         .collect();
     assert_eq!(found, Code::ALL.iter().map(|code| code.id()).collect());
+
+    let gitlab = report("gitlab");
+    let issues = gitlab.as_array().unwrap();
+    assert_eq!(issues.len(), json["findings"].as_array().unwrap().len());
+    for issue in issues {
+        assert!(["info", "major", "critical"].contains(&issue["severity"].as_str().unwrap()));
+        assert!(issue["location"]["lines"]["begin"].as_u64().unwrap() > 0);
+        for text in ["description", "check_name", "fingerprint"] {
+            assert!(issue[text].as_str().is_some_and(|text| !text.is_empty()), "{issue:#}");
+        }
+    }
 
     let sarif = report("sarif");
     let run = &sarif["runs"][0];
@@ -354,6 +373,27 @@ fn a_file_alone_is_judged_by_what_lies_around_it() {
     // What lies beside it, too.
     let done = repository("bad").run("lint beside/db.yaml --only PS001,PS002").done();
     has(&done.stdout, &["PS002"]);
+}
+
+/// Keys of age are mostly in no manifest.
+#[test]
+fn identities_are_found_in_files_that_are_no_manifests() {
+    let scene = repository("tree");
+    let identity = privyseal_envelope::age::Identity::generate_x25519().to_text();
+    for name in ["keys.txt", "age.agekey", "identity", "apps/shop/base/deployment.yaml"] {
+        let before = scene.path(name).exists().then(|| scene.read(name));
+        scene.file(name, format!("{}# created: today\n{}", before.clone().unwrap_or_default(), *identity));
+        let done = scene.run("lint --only PS006").done();
+        assert_eq!(done.status, Some(1), "{name}: {}", done.stderr);
+        has(&done.stdout, &[&format!("{name}:"), "error PS006"]);
+        assert!(!done.stdout.contains("AGE-SECRET"), "{}", done.stdout);
+        scene.file(name, before.unwrap_or_default());
+    }
+    // A page may say what one looks like, and a file that is ignored is not in Git.
+    scene.file("notes.txt", "An identity begins with AGE-SECRET-KEY-1 and goes on.\n");
+    scene.file(".gitignore", format!("{}/keys.txt\n", scene.read(".gitignore")));
+    scene.file("keys.txt", identity.as_str());
+    scene.run("lint --strict").succeeds();
 }
 
 /// The script of the GitHub action, run as the runner runs it.

@@ -18,6 +18,17 @@ fn one_secret_becomes_one_sealed_secret_and_opens_again() {
 }
 
 #[test]
+fn marks_of_a_tool_that_applied_the_secret_are_left_out_and_told() {
+    let scene = Scene::new();
+    let marks = "metadata:\n  labels: {argocd.argoproj.io/instance: shop, app: shop}\n  annotations: {meta.helm.sh/release-name: shop}\n";
+    scene.file("secret.yaml", secret(Some("team-a"), Some("db")).replace("metadata:\n", marks));
+    let done = scene.run("seal --cert cert.pem secret.yaml").succeeds();
+    assert!(!done.stdout.contains("argocd") && !done.stdout.contains("meta.helm.sh"), "{}", done.stdout);
+    has(&done.stdout, &["app: shop\n"]);
+    has(&done.stderr, &["secret.yaml", "left out", "argocd.argoproj.io/instance, meta.helm.sh/release-name"]);
+}
+
+#[test]
 fn many_documents_and_lists_become_many_documents() {
     let scene = Scene::new();
     let list = format!(

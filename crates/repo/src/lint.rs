@@ -10,27 +10,33 @@
 //! are made so that a repository without a fault gets no finding: where a tool may change what is in a file (a chart's
 //! template, a substitution, a patch), nothing is claimed. No finding holds a value.
 
+mod builds;
 mod code;
 mod comments;
 mod embedded;
 mod file;
 mod finding;
+mod flux;
+mod gitops;
+mod identity;
 mod keys;
 mod known;
 mod kustomize;
 mod placeholder;
 mod plaintext;
+mod references;
 mod sealed;
 
 pub use code::{Code, NotACode, Severity};
-pub use file::{CheckedFile, FileInput, MAX_FILE_BYTES, check_file, check_neighbour};
+pub use file::{CheckedFile, FileInput, MAX_FILE_BYTES, check_file, check_neighbour, check_other};
 pub use finding::{Finding, Fix, Snippet, Spot};
 pub use keys::Expected;
 pub use known::{
     ClusterKeys, JudgedKeyFile, JudgedRecipient, KnownRecipient, judge_key_file, judge_recipient,
 };
 
-use kustomize::{Build, Builds, Kustomization, NamespaceGiver, folder_of};
+use builds::{Build, Builds, Role};
+use kustomize::{Kustomization, NamespaceGiver, folder_of};
 use privyseal_envelope::Scope;
 use sealed::SealedFact;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +83,7 @@ pub fn conclude(files: Vec<CheckedFile>, more: Vec<Finding>, selection: &Selecti
         }
     }
     tree.duplicates(&mut findings);
+    tree.gitops(&mut findings);
     for file in asked_for() {
         tree.plaintext(file, &mut findings);
         findings.extend(file.findings.iter().cloned());
@@ -126,7 +133,7 @@ struct Tree<'a> {
     by_within: BTreeMap<&'a str, &'a CheckedFile>,
     /// SealedSecrets by folder and name.
     sealed: BTreeMap<(&'a str, &'a str), Vec<(&'a SealedFact, &'a CheckedFile)>>,
-    builds: Builds,
+    builds: Builds<'a>,
     givers: Vec<&'a NamespaceGiver>,
 }
 
@@ -138,8 +145,9 @@ impl<'a> Tree<'a> {
             .iter()
             .filter_map(|file| Some((file.within.as_str(), file.kustomization.as_ref()?)))
             .collect();
-        let holds_sealed = |path: &str| by_within.get(path).is_some_and(|file| file.sealed_count > 0);
-        let builds = Builds::new(&kustomizations, holds_sealed);
+        let builds = Builds::new(&kustomizations, |path| {
+            by_within.get(path).map_or(Role::default(), |file| file.role())
+        });
         let mut all = BTreeMap::<_, Vec<_>>::new();
         for file in files {
             for fact in &file.sealed {
@@ -283,7 +291,8 @@ impl<'a> Tree<'a> {
             let beside = self.sealed.get(&(folder_of(&file.within), plain.name.as_str()));
             let beside = beside.and_then(|all| all.iter().find(|(sealed, _)| is_same(sealed)));
             let mut finding = plain.finding.clone();
-            if let Some((_, other)) = beside.filter(|_| !plain.name.is_empty()) {
+            let is_sealed_of_it = !plain.name.is_empty() && finding.code == Code::PlainSecret;
+            if let Some((_, other)) = beside.filter(|_| is_sealed_of_it) {
                 finding.code = Code::PlainBesideSealed;
                 finding.message = format!("{}, and {} has it sealed", finding.message, other.path);
                 finding.cure = Some(
@@ -296,7 +305,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-fn renamed(what: &str, own: &str, template: &str, at: &sealed::Anchor) -> Finding {
+fn renamed(what: &str, own: &str, template: &str, at: &finding::Anchor) -> Finding {
     let message = format!(
         "the template's {what} is {template}, and the object's is {own}: if it was renamed after it was sealed, it does not open"
     );

@@ -20,6 +20,7 @@ mod reseal;
 mod seal;
 mod seal_to;
 mod strangers;
+mod tracking;
 
 pub use binding::{BindingError, binding_of};
 pub use claims::{claimed, sealed_otherwise};
@@ -31,3 +32,4 @@ pub use reseal::{Change, ResealError, Resealed, Value, reseal};
 pub use seal::{SealError, Sealing, seal, seal_item};
 pub use seal_to::SealTo;
 pub use strangers::Strangers;
+pub use tracking::{tracked_by, tracking};

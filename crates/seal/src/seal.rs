@@ -3,6 +3,7 @@
 use crate::binding::{BindingError, bind, binding_of};
 use crate::hints::Hints;
 use crate::seal_to::SealTo;
+use crate::tracking::tracked_by;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use privyseal_envelope::{Item, Plaintext, Scope, SealedValue};
 use privyseal_manifest::names;
@@ -21,7 +22,8 @@ pub struct Sealing<'a> {
     pub allow_empty: bool,
 }
 
-/// Seals every item of a Secret. Type, labels, annotations and immutability go to the template, in the clear.
+/// Seals every item of a Secret. Type, labels, annotations and immutability go to the template, in the clear, but for
+/// [marks](crate::tracking()) of tools that applied it.
 pub fn seal(secret: &Secret, how: &Sealing<'_>) -> Result<SealedSecret, SealError> {
     let mut template_annotations = kept_annotations(&secret.metadata);
     let scope = how.scope.unwrap_or_else(|| names::scope_of(&template_annotations));
@@ -68,7 +70,7 @@ pub fn seal(secret: &Secret, how: &Sealing<'_>) -> Result<SealedSecret, SealErro
                 metadata: Some(TemplateMetadata {
                     name: secret.metadata.name.clone(),
                     namespace: secret.metadata.namespace.clone(),
-                    labels: secret.metadata.labels.clone().unwrap_or_default(),
+                    labels: kept_labels(&secret.metadata),
                     annotations: template_annotations,
                     finalizers: secret.metadata.finalizers.clone().unwrap_or_default(),
                     other: BTreeMap::new(),
@@ -101,7 +103,14 @@ pub fn seal_item(
     Ok((value, hints))
 }
 
-/// All but those that hold the plaintext once more, and our own of an earlier seal.
+/// All but those by which a tool knows again what it applied: it does not apply the Secret.
+fn kept_labels(metadata: &ObjectMeta) -> BTreeMap<String, String> {
+    let mut labels = metadata.labels.clone().unwrap_or_default();
+    labels.retain(|name, _| tracked_by(name).is_none());
+    labels
+}
+
+/// The same, and neither those that hold the plaintext once more, nor our own of an earlier seal.
 fn kept_annotations(metadata: &ObjectMeta) -> BTreeMap<String, String> {
     let mut annotations = metadata.annotations.clone().unwrap_or_default();
     for name in
@@ -109,6 +118,7 @@ fn kept_annotations(metadata: &ObjectMeta) -> BTreeMap<String, String> {
     {
         annotations.remove(name);
     }
+    annotations.retain(|name, _| tracked_by(name).is_none());
     annotations
 }
 

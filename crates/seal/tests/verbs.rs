@@ -65,6 +65,25 @@ fn what_a_controller_noted_is_not_sealed_and_a_deletion_policy_is_the_objects() 
     assert_eq!(sealed.metadata.annotations.unwrap()[names::DELETION_POLICY], "Retain");
 }
 
+/// A Secret was copied out of a cluster where a tool had applied it.
+#[test]
+fn marks_of_a_tool_that_applied_the_secret_are_not_sealed() {
+    let keyring = keyring(&["k"]);
+    let key = keyring.entries()[0].certificate().unwrap().sealing_key();
+    let mut secret = secret(Scope::Strict);
+    let both = [("argocd.argoproj.io/tracking-id", "x"), ("meta.helm.sh/release-name", "x"), ("team", "x")];
+    let map = || both.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    secret.metadata.labels = Some(map());
+    secret.metadata.annotations = Some(map());
+    let marks = ["argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"];
+    assert_eq!(privyseal_seal::tracking(&secret.metadata), [marks, marks].concat());
+    let how = Sealing { to: SealTo::Classic(key), scope: None, allow_empty: false };
+    let sealed = seal(&secret, &how).unwrap();
+    let template = sealed.spec.template.unwrap().metadata.unwrap();
+    assert_eq!(template.labels.keys().collect::<Vec<_>>(), ["team"]);
+    assert_eq!(template.annotations.keys().collect::<Vec<_>>(), ["team"]);
+}
+
 #[test]
 fn what_is_sealed_opens_in_every_scope() {
     let keyring = keyring(&["k"]);

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
@@ -110,6 +111,16 @@ impl<'a> Release<'a> {
         Self { control_plane, name, namespace, objects, deployment }
     }
 
+    /// What somebody else installed, as Flux does: the Deployment of that name is asked for what the chart gives.
+    pub async fn found(control_plane: &'a ControlPlane, name: &str, namespace: &str) -> Self {
+        let deployments: Api<Deployment> = Api::namespaced(control_plane.client(), namespace);
+        let deployment = deployments.get(name).await;
+        let deployment = deployment.unwrap_or_else(|error| panic!("Deployment {namespace}/{name}: {error}"));
+        let deployment = json!({"spec": deployment.spec});
+        let (name, namespace) = (name.to_owned(), namespace.to_owned());
+        Self { control_plane, name, namespace, objects: Vec::new(), deployment }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -120,7 +131,7 @@ impl<'a> Release<'a> {
         &self.namespace
     }
 
-    /// All that was rendered and applied.
+    /// All that was rendered and applied; nothing of a release that was [found](Self::found).
     pub fn objects(&self) -> &[Value] {
         &self.objects
     }
@@ -155,7 +166,12 @@ impl<'a> Release<'a> {
             "spec": {
                 "nodeName": "none", "automountServiceAccountToken": false,
                 "serviceAccountName": self.service_account(),
-                "containers": [{"name": "it", "image": "it", "ports": ports}],
+                // As the chart's, for namespaces that refuse others.
+                "securityContext": self.pod_spec()["securityContext"],
+                "containers": [{
+                    "name": "it", "image": "it", "ports": ports,
+                    "securityContext": self.container()["securityContext"],
+                }],
             },
         });
         let applied = objects::apply(&client, Some(&self.namespace), &pod).await;

@@ -74,6 +74,11 @@ impl Watched {
     /// Applies it, in this namespace if it names none.
     pub async fn apply(client: &Client, namespace: &str, object: &Value) -> Self {
         objects::apply(client, Some(namespace), object).await;
+        Self::of(client, namespace, object).await
+    }
+
+    /// One that somebody else applies, such as Flux itself.
+    pub async fn of(client: &Client, namespace: &str, object: &Value) -> Self {
         let (api, name) = objects::api_of(client, Some(namespace), object).await;
         Self { api, kind: object["kind"].as_str().unwrap_or_default().to_owned(), name }
     }
@@ -81,6 +86,12 @@ impl Watched {
     /// The object as it is.
     pub async fn get(&self) -> DynamicObject {
         self.api.get(&self.name).await.unwrap_or_else(|error| panic!("get {}: {error}", self.title()))
+    }
+
+    /// Whether there is one.
+    pub async fn is_there(&self) -> bool {
+        let found = self.api.get_opt(&self.name).await;
+        found.unwrap_or_else(|error| panic!("get {}: {error}", self.title())).is_some()
     }
 
     /// Asks for a look at it now, as `flux reconcile` does, and returns what Flux repeats in

@@ -102,13 +102,29 @@ pub(crate) async fn another_default_is_followed_and_can_be_waited_for(
     }
     assert_eq!(listed.len(), secrets.len());
     // The one with a word of its own was right before.
-    let written = controller.metrics().await.sum("privyseal_secret_writes_total", &[]);
-    assert_eq!(written, 3.0);
+    eventually(PATIENCE, async || {
+        match controller.metrics().await.sum("privyseal_secret_writes_total", &[]) {
+            3.0 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
     for name in NAMES {
         cluster.ready(name).await;
     }
 
-    // A restart finds all of that in sync.
+    // Who asks for a pass gets one, which opens and writes nothing but that it was.
+    let opened = controller.metrics().await.sum("privyseal_private_operations_total", &[]);
+    let ask = ["annotate", "sealedsecret", "one", "reconcile.fluxcd.io/requestedAt=now"];
+    let there = ["--namespace", &cluster.namespace];
+    cluster.control_plane.kubectl_ok(&[&there[..], &ask].concat(), "");
+    let answered = ["wait", "sealedsecret/one", "--for=jsonpath={.status.lastHandledReconcileAt}=now"];
+    cluster.control_plane.kubectl_ok(&[&there[..], &answered].concat(), "");
+    let metrics = controller.metrics().await;
+    assert_eq!(metrics.sum("privyseal_private_operations_total", &[]), opened + 1.0);
+    assert_eq!(metrics.sum("privyseal_secret_writes_total", &[]), 3.0);
+
+    // A restart finds all of that in sync, and the request handled.
     controller.stop();
     controller.start_again().await;
     eventually(PATIENCE, async || {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions, not in what they share")]
 
 mod dependencies;
+mod example;
 mod faults;
+mod force;
 mod helm;
 mod notification;
 mod story;

@@ -135,7 +135,6 @@ fn take_for_tools(secret: &mut Secret) -> ForTools {
 
 fn is_for_tools(name: &str) -> bool {
     TOOLS.iter().any(|domain| name.strip_prefix(domain).is_some_and(|rest| rest.starts_with('/')))
-        || name == DELETION_POLICY
 }
 
 /// Domains of annotations and labels about the object that is applied.
@@ -152,9 +151,6 @@ const TOOLS: [&str; 11] = [
     "kustomize.toolkit.fluxcd.io",
     "helm.toolkit.fluxcd.io",
 ];
-
-/// Addressed to our controller, which reads it on the SealedSecret.
-const DELETION_POLICY: &str = "privyseal.dev/deletion-policy";
 
 /// Whether kustomize is to add a hash to the name: as a generator says it, and as kustomize itself keeps it.
 fn needs_hash(annotations: &BTreeMap<String, String>) -> bool {

@@ -49,6 +49,11 @@ impl<'a> View<'a> {
         matches!(self.0.kind, Kind::Null)
     }
 
+    /// Whether it is the boolean `true`; the text `"true"` is not.
+    pub fn is_true(self) -> bool {
+        matches!(self.0.kind, Kind::Boolean(true))
+    }
+
     /// Whether it is a mapping.
     pub fn is_mapping(self) -> bool {
         matches!(self.0.kind, Kind::Mapping(_))

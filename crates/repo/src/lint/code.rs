@@ -70,6 +70,10 @@ codes! {
     PlainAnnotation = "PS003", Error, "plain text in an annotation of a SealedSecret";
     /// `spec.template.data` without `{{`.
     TemplateLiteral = "PS004", Note, "a literal in the template whose name sounds secret";
+    /// A key Secret: what opens all the others.
+    PlainKey = "PS005", Error, "an opening key in plain text";
+    /// The same of age.
+    PlainIdentity = "PS006", Error, "an age identity in plain text";
 
     /// Not what the schema asks for.
     Schema = "PS010", Error, "a SealedSecret that cannot be read";
@@ -92,6 +96,8 @@ codes! {
     TemplateName = "PS023", Warning, "another name or namespace in the template";
     /// Nobody sets one.
     NoNamespace = "PS024", Note, "no namespace, and the scope binds to it";
+    /// What Argo CD, Flux or Helm write on what they apply.
+    Tracking = "PS025", Warning, "the mark of another tool in the template";
 
     /// A kustomization moves it.
     KustomizeNamespace = "PS030", Warning, "a kustomization that changes the namespace";
@@ -99,6 +105,18 @@ codes! {
     KustomizeName = "PS031", Warning, "a kustomization that changes the name";
     /// Twice the same object.
     Duplicate = "PS032", Error, "two SealedSecrets of one name";
+    /// `secretGenerator`.
+    Generated = "PS033", Warning, "a kustomization that makes a Secret of the same name";
+    /// A function seals before the name is final.
+    SealedTooEarly = "PS034", Warning, "a function that seals, and a name that changes afterwards";
+    /// `nameReference` is lacking.
+    LeftBehind = "PS035", Warning, "references that do not follow a renamed SealedSecret";
+    /// `replacements`.
+    MovedValue = "PS036", Warning, "a sealed value that Kustomize copies to another object";
+    /// Neither `wait` nor `healthChecks`.
+    FluxDoesNotWait = "PS037", Note, "Flux does not wait for SealedSecrets";
+    /// `wait` and `healthChecks`.
+    FluxIgnoresChecks = "PS038", Note, "health checks that Flux ignores";
 
     /// None of the cluster's.
     UnknownKey = "PS040", Warning, "sealed with a key that the cluster does not publish";

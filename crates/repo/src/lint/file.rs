@@ -1,13 +1,17 @@
 //! One file: what it tells by itself, and what of it matters to others.
 
+use super::builds::Role;
 use super::code::Code;
 use super::comments::{self, Comment};
 use super::embedded;
 use super::finding::{Finding, Text};
+use super::flux::{self, FluxKustomization};
+use super::identity;
 use super::keys::Expected;
 use super::kustomize::{self, Kustomization, NamespaceGiver};
 use super::placeholder::is_template;
 use super::plaintext::{self, PlainSecret};
+use super::references::{self, Reference};
 use super::sealed::{self, SealedFact};
 use jiff::Timestamp;
 use privyseal_manifest::{DocumentError, Problem};
@@ -42,6 +46,13 @@ pub struct CheckedFile {
     pub(super) plain: Vec<PlainSecret>,
     pub(super) kustomization: Option<Kustomization>,
     pub(super) givers: Vec<NamespaceGiver>,
+    pub(super) flux: Vec<FluxKustomization>,
+    /// Secrets that its objects refer to.
+    pub(super) references: Vec<Reference>,
+    /// It declares a function that seals, strictly.
+    seals_strictly: bool,
+    /// It makes references follow SealedSecrets.
+    follows: bool,
     pub(super) comments: Vec<Comment>,
     /// Where each document begins, by document and item.
     pub(super) starts: BTreeMap<(Option<usize>, Option<usize>), usize>,
@@ -61,12 +72,26 @@ impl CheckedFile {
             plain: Vec::new(),
             kustomization: None,
             givers: Vec::new(),
+            flux: Vec::new(),
+            references: Vec::new(),
+            seals_strictly: false,
+            follows: false,
             comments: Vec::new(),
             starts: BTreeMap::new(),
             ignored: input.ignored.to_vec(),
             asked_for: input.asked_for,
             templates: 0,
             sealed_count: 0,
+        }
+    }
+
+    /// What it is to a kustomization that lists it.
+    pub(super) fn role(&self) -> Role {
+        Role {
+            sealed: self.sealed_count > 0,
+            refers: !self.references.is_empty(),
+            seals_strictly: self.seals_strictly,
+            follows: self.follows,
         }
     }
 }
@@ -97,6 +122,8 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
     };
     let text = Text::new(input.path, text);
     (file.comments, file.findings) = comments::read(&text);
+    identity::check(&text, &mut file.findings);
+    file.follows = kustomize::follows_sealed(&text);
     let documents = match privyseal_manifest::read(input.bytes, input.path) {
         Ok(documents) => documents,
         Err(error) => {
@@ -116,10 +143,14 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
                 sealed::Outcome::Unreadable => {}
             }
         } else {
-            if let Some(giver) = kustomize::namespace_giver(document) {
-                file.givers.push(giver);
+            file.givers.extend(kustomize::namespace_giver(document));
+            if let Some(flux) = flux::read(&text, document) {
+                file.flux.push(flux);
             } else if kustomization && file.kustomization.is_none() {
-                file.kustomization = Some(kustomize::read(input.within, document));
+                file.kustomization = Some(kustomize::read(input.within, &text, document));
+            } else {
+                file.references.extend(references::of(document));
+                file.seals_strictly |= kustomize::seals_strictly(document);
             }
             if text.as_str().contains("SealedSecret") {
                 embedded::check(&text, document, &mut file.findings);
@@ -142,12 +173,34 @@ pub fn check_neighbour(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
     file
 }
 
-/// Whether anything in a file could be for us. Most files of a repository are done here, without being parsed.
-fn is_interesting(bytes: &[u8]) -> bool {
-    [&b"Secret"[..], b"targetNamespace", b"argoproj.io/"].iter().any(|word| contains(bytes, word))
+/// Looks at a file that is no manifest, such as `keys.txt`: for keys alone.
+pub fn check_other(input: &FileInput<'_>) -> CheckedFile {
+    let mut file = CheckedFile::new(input);
+    if let Ok(text) = str::from_utf8(input.bytes)
+        && identity::may_hold_one(input.bytes)
+    {
+        let text = Text::new(input.path, text);
+        file.comments = comments::read(&text).0;
+        identity::check(&text, &mut file.findings);
+    }
+    file
 }
 
-fn contains(bytes: &[u8], word: &[u8]) -> bool {
+/// Whether anything in a file could be for us. Most files of a repository are done here, without being parsed.
+fn is_interesting(bytes: &[u8]) -> bool {
+    const WORDS: [&[u8]; 7] = [
+        b"Secret",
+        b"secretKeyRef",
+        b"secretName",
+        b"secretRef",
+        b"targetNamespace",
+        b"argoproj.io/",
+        b"kustomize.toolkit.fluxcd.io/",
+    ];
+    WORDS.iter().any(|word| contains(bytes, word)) || identity::may_hold_one(bytes)
+}
+
+pub(super) fn contains(bytes: &[u8], word: &[u8]) -> bool {
     let Some((&first, _)) = word.split_first() else { return true };
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|&byte| byte == first) {

@@ -103,6 +103,15 @@ pub(super) struct Text<'a> {
     starts: OnceCell<Vec<usize>>,
 }
 
+/// A place for findings that are made when all files are known.
+pub(super) struct Anchor(Finding);
+
+impl Anchor {
+    pub(super) fn finding(&self, code: Code, message: String) -> Finding {
+        Finding { code, message, ..self.0.clone() }
+    }
+}
+
 /// What of a field may be shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Show {
@@ -144,6 +153,22 @@ impl<'a> Text<'a> {
             spot,
             ..Finding::of_file(code, self.path, message)
         }
+    }
+
+    /// The place of a field, for later.
+    pub(super) fn anchor(&self, document: &Document, path: &[&str], show: Show) -> Anchor {
+        Anchor(self.at_field(Code::Schema, document, path, show, ""))
+    }
+
+    /// The same of a field within a list, whose path no list of keys can say.
+    pub(super) fn anchor_in_list(&self, document: &Document, path: &str, field: FieldView<'_>) -> Anchor {
+        Anchor(Finding {
+            document: Some(document.number()),
+            item: document.item(),
+            field: Some(path.to_owned()),
+            spot: Some(self.spot(field, Show::Value)),
+            ..Finding::of_file(Code::Schema, self.path, "")
+        })
     }
 
     /// A finding at the place of an error.

@@ -1,25 +1,52 @@
-//! What kustomizations make of a SealedSecret's name and namespace, and who else gives objects a namespace.
-//!
-//! Only what is in the tree is looked at. A kustomization that another one lists is not built by itself, so only those
-//! that nobody lists count, with all that they list, and what they list in turn.
+//! What a kustomization says of SealedSecrets, and who else gives objects a namespace. What comes of it is in `builds`.
 
+use super::file::contains;
+use super::finding::{Anchor, Text};
 use super::placeholder::is_template;
-use privyseal_manifest::{Document, View};
-use std::collections::{BTreeMap, BTreeSet};
+use privyseal_envelope::Scope;
+use privyseal_manifest::{Document, View, names};
 
-/// What a `kustomization.yaml` says.
+/// What a `kustomization.yaml` says. Paths are from the root of the repository.
 pub(super) struct Kustomization {
-    /// What it lists: files and folders, from the root of the repository.
-    resources: Vec<String>,
+    /// What it lists: files and folders.
+    pub(super) resources: Vec<String>,
     /// Files with patches.
-    patches: Vec<String>,
+    pub(super) patches: Vec<String>,
     /// It patches SealedSecrets: what comes of them is not known.
-    patches_sealed: bool,
-    namespace: Option<String>,
-    prefix: String,
-    suffix: String,
+    pub(super) patches_sealed: bool,
+    pub(super) namespace: Option<String>,
+    pub(super) prefix: String,
+    pub(super) suffix: String,
     /// A name or namespace is filled in later.
-    unknown: bool,
+    pub(super) unknown: bool,
+    /// Files with functions that change what is built, after prefix, suffix and namespace.
+    pub(super) transformers: Vec<String>,
+    /// One of its own functions, written in place, seals strictly.
+    pub(super) seals_strictly: bool,
+    /// Files that say more of what refers to what.
+    pub(super) configurations: Vec<String>,
+    /// Secrets that it makes.
+    pub(super) generated: Vec<Generated>,
+    /// Sealed values that it copies.
+    pub(super) copied: Vec<Copied>,
+}
+
+/// An item of `secretGenerator`.
+pub(super) struct Generated {
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    /// Its name gets a hash.
+    pub(super) hashed: bool,
+    /// Its own annotations say a scope wider than strict.
+    pub(super) wide: bool,
+    pub(super) at: Anchor,
+}
+
+/// An item of `replacements` whose source is a sealed value.
+pub(super) struct Copied {
+    /// The SealedSecret that it is taken from.
+    pub(super) name: String,
+    pub(super) at: Anchor,
 }
 
 /// A tool that gives a namespace to what lies in a folder.
@@ -34,7 +61,7 @@ pub(super) fn is_kustomization_file(path: &str) -> bool {
 }
 
 /// Reads a kustomization. `path` is its own, from the root of the repository.
-pub(super) fn read(path: &str, document: &Document) -> Kustomization {
+pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomization {
     let root = document.view();
     let folder = folder_of(path);
     let text = |name: &str| root.text_at(&[name]).unwrap_or_default();
@@ -50,9 +77,22 @@ pub(super) fn read(path: &str, document: &Document) -> Kustomization {
         prefix: text("namePrefix").to_owned(),
         suffix: text("nameSuffix").to_owned(),
         unknown: ["namespace", "namePrefix", "nameSuffix"].iter().any(|name| is_template(text(name))),
+        transformers: Vec::new(),
+        seals_strictly: false,
+        configurations: list("configurations").into_iter().filter_map(|file| join(folder, file)).collect(),
+        generated: generated(file, document),
+        copied: copied(file, document),
     };
     for resource in ["resources", "bases", "components"].into_iter().flat_map(list) {
         this.resources.extend(join(folder, resource));
+    }
+    for function in list("transformers") {
+        if is_inline(function) {
+            let documents = privyseal_manifest::read(function.as_bytes(), path).unwrap_or_default();
+            this.seals_strictly |= documents.iter().any(seals_strictly);
+        } else {
+            this.transformers.extend(join(folder, function));
+        }
     }
     for patch in list("patchesStrategicMerge") {
         this.patch(folder, patch);
@@ -74,12 +114,77 @@ pub(super) fn read(path: &str, document: &Document) -> Kustomization {
 impl Kustomization {
     /// A patch: a file, or the patch itself.
     fn patch(&mut self, folder: &str, patch: &str) {
-        if patch.contains('\n') || patch.contains(':') {
+        if is_inline(patch) {
             self.patches_sealed |= patch.contains("SealedSecret");
         } else {
             self.patches.extend(join(folder, patch));
         }
     }
+}
+
+/// Whether it is what Kustomize would else read in a file.
+fn is_inline(text: &str) -> bool {
+    text.contains('\n') || text.contains(':')
+}
+
+fn generated(file: &Text<'_>, document: &Document) -> Vec<Generated> {
+    let root = document.view();
+    let is_true = |view: View<'_>, path: &[&str]| view.field(path).is_some_and(|field| field.value.is_true());
+    const DISABLED: &str = "disableNameSuffixHash";
+    let never_hashed = is_true(root, &["generatorOptions", DISABLED]);
+    let items = root.field(&["secretGenerator"]).into_iter().flat_map(|field| field.value.items());
+    let generated = items.enumerate().filter_map(|(index, item)| {
+        let name = item.field(&["name"])?;
+        let text = name.value.text().filter(|name| !name.is_empty() && !is_template(name))?;
+        let annotation = |name| {
+            let own = item.text_at(&["options", "annotations", name]);
+            own.or_else(|| root.text_at(&["generatorOptions", "annotations", name])) == Some("true")
+        };
+        Some(Generated {
+            name: text.to_owned(),
+            namespace: item.text_at(&["namespace"]).filter(|text| !text.is_empty()).map(str::to_owned),
+            hashed: !never_hashed && !is_true(item, &["options", DISABLED]),
+            wide: annotation(names::CLUSTER_WIDE) || annotation(names::NAMESPACE_WIDE),
+            at: file.anchor_in_list(document, &format!("secretGenerator[{index}].name"), name),
+        })
+    });
+    generated.collect()
+}
+
+fn copied(file: &Text<'_>, document: &Document) -> Vec<Copied> {
+    let items = document.view().field(&["replacements"]).into_iter().flat_map(|field| field.value.items());
+    let copied = items.enumerate().filter_map(|(index, item)| {
+        let is_of_sealed = item.text_at(&["source", "kind"]) == Some(names::SEALED_SECRET_KIND);
+        let path = item.field(&["source", "fieldPath"]).filter(|_| is_of_sealed)?;
+        path.value.text().filter(|text| text.starts_with("spec.encryptedData."))?;
+        let name = item.text_at(&["source", "name"])?;
+        // Within one object the names stay what they are.
+        let mut targets = item.field(&["targets"]).into_iter().flat_map(|field| field.value.items());
+        let is_itself = |target: View<'_>| target.text_at(&["select", "name"]) == Some(name);
+        (!targets.all(is_itself)).then(|| Copied {
+            name: name.to_owned(),
+            at: file.anchor_in_list(document, &format!("replacements[{index}].source.fieldPath"), path),
+        })
+    });
+    copied.collect()
+}
+
+/// Whether a document declares our function, and lets it seal strictly. What the Secrets themselves say may still be
+/// another scope.
+pub(super) fn seals_strictly(document: &Document) -> bool {
+    let root = document.view();
+    let declared = root.text_at(&["metadata", "annotations", "config.kubernetes.io/function"]);
+    let Some(declared) = declared.filter(|text| text.contains("privyseal")) else { return false };
+    let wide = [Scope::NamespaceWide, Scope::ClusterWide].map(Scope::as_str);
+    let configured = root.text_at(&["spec", "scope"]);
+    !wide.iter().any(|scope| declared.contains(scope) || configured == Some(scope))
+}
+
+/// Whether a file makes references follow SealedSecrets that are renamed.
+pub(super) fn follows_sealed(text: &Text<'_>) -> bool {
+    ["nameReference", names::SEALED_SECRET_KIND]
+        .iter()
+        .all(|word| contains(text.as_str().as_bytes(), word.as_bytes()))
 }
 
 /// Flux and Argo CD set the namespace of what they apply.
@@ -114,141 +219,13 @@ impl NamespaceGiver {
     }
 }
 
-/// What comes of the objects of one file in one build.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Build {
-    /// The kustomization that is built.
-    pub(super) root: String,
-    /// The namespace, if any of them sets one.
-    pub(super) namespace: Option<String>,
-    /// Which one of them does.
-    pub(super) namespace_by: Option<String>,
-    pub(super) prefix: String,
-    pub(super) suffix: String,
-    /// Which one of them changes the name.
-    pub(super) name_by: Option<String>,
-    /// A patch may change everything, or a name is filled in later.
-    pub(super) unknown: bool,
-}
-
-/// All builds of a tree.
-pub(super) struct Builds {
-    /// By file.
-    of_file: BTreeMap<String, Vec<Build>>,
-    /// By kustomization, what it lists in the end.
-    files: BTreeMap<String, BTreeSet<String>>,
-    patches: BTreeSet<String>,
-}
-
-impl Builds {
-    /// `holds_sealed` says whether a file holds a SealedSecret.
-    pub(super) fn new(all: &BTreeMap<&str, &Kustomization>, holds_sealed: impl Fn(&str) -> bool) -> Self {
-        let by_folder: BTreeMap<&str, &str> = all.keys().map(|path| (folder_of(path), *path)).collect();
-        let listed: BTreeSet<&str> = all
-            .values()
-            .flat_map(|kustomization| &kustomization.resources)
-            .filter_map(|resource| by_folder.get(resource.as_str()).copied())
-            .collect();
-        let patches = all.values().flat_map(|kustomization| kustomization.patches.iter().cloned()).collect();
-        let mut walk =
-            Walk { all, by_folder, holds_sealed: &holds_sealed, left: MOST_STEPS, found: Vec::new() };
-        // Those of a circle list each other, and nobody builds them.
-        for root in all.keys().filter(|path| !listed.contains(*path)) {
-            walk.visit(root, root, &mut Vec::new());
-        }
-        let mut this = Self { of_file: BTreeMap::new(), files: BTreeMap::new(), patches };
-        for (file, build) in walk.found {
-            this.files.entry(build.root.clone()).or_default().insert(file.clone());
-            let builds = this.of_file.entry(file).or_default();
-            if !builds.contains(&build) {
-                builds.push(build);
-            }
-        }
-        this
-    }
-
-    pub(super) fn of(&self, file: &str) -> &[Build] {
-        self.of_file.get(file).map_or(&[], Vec::as_slice)
-    }
-
-    /// The files of each build.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
-        self.files.iter().map(|(root, files)| (root.as_str(), files))
-    }
-
-    /// Whether a file is a patch, and not an object of its own.
-    pub(super) fn is_patch(&self, file: &str) -> bool {
-        self.patches.contains(file)
-    }
-}
-
-struct Walk<'a, F> {
-    all: &'a BTreeMap<&'a str, &'a Kustomization>,
-    by_folder: BTreeMap<&'a str, &'a str>,
-    holds_sealed: &'a F,
-    left: usize,
-    found: Vec<(String, Build)>,
-}
-
-impl<'a, F: Fn(&str) -> bool> Walk<'a, F> {
-    /// `chain` is the way from the root down.
-    fn visit(&mut self, root: &str, path: &'a str, chain: &mut Vec<&'a str>) {
-        if chain.contains(&path) || self.left == 0 {
-            return;
-        }
-        self.left -= 1;
-        let Some(kustomization) = self.all.get(path).copied() else { return };
-        chain.push(path);
-        for resource in &kustomization.resources {
-            if let Some(inner) = self.by_folder.get(resource.as_str()).copied() {
-                self.visit(root, inner, chain);
-            } else if (self.holds_sealed)(resource) {
-                let build = self.build(root, chain);
-                self.found.push((resource.clone(), build));
-            }
-        }
-        chain.pop();
-    }
-
-    fn build(&self, root: &str, chain: &[&str]) -> Build {
-        let mut build = Build {
-            root: root.to_owned(),
-            namespace: None,
-            namespace_by: None,
-            prefix: String::new(),
-            suffix: String::new(),
-            name_by: None,
-            unknown: false,
-        };
-        // From the inside out: the outermost namespace wins, and prefixes add up.
-        for path in chain.iter().rev() {
-            let Some(kustomization) = self.all.get(path) else { continue };
-            let patched = kustomization.patches.iter().any(|patch| (self.holds_sealed)(patch));
-            build.unknown |= kustomization.unknown || kustomization.patches_sealed || patched;
-            if let Some(namespace) = &kustomization.namespace {
-                build.namespace = Some(namespace.clone());
-                build.namespace_by = Some((*path).to_owned());
-            }
-            if !kustomization.prefix.is_empty() || !kustomization.suffix.is_empty() {
-                build.prefix.insert_str(0, &kustomization.prefix);
-                build.suffix.push_str(&kustomization.suffix);
-                build.name_by = Some((*path).to_owned());
-            }
-        }
-        build
-    }
-}
-
-/// More than any repository has, and soon done: bases that list bases multiply.
-const MOST_STEPS: usize = 100_000;
-
 /// The folder of a path, empty for the root.
 pub(super) fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// A relative path from a folder, written out. None if it is a URL, or leads out of the repository.
-fn join(folder: &str, path: &str) -> Option<String> {
+pub(super) fn join(folder: &str, path: &str) -> Option<String> {
     if path.contains("://") || path.contains('?') || path.starts_with('/') || path.contains('@') {
         return None;
     }
@@ -268,82 +245,6 @@ fn join(folder: &str, path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kustomization(path: &str, text: &str) -> Kustomization {
-        read(path, &privyseal_manifest::read(text.as_bytes(), path).unwrap()[0])
-    }
-
-    fn builds(files: &[(&str, &str)]) -> Builds {
-        let all: Vec<_> = files.iter().map(|(path, text)| (*path, kustomization(path, text))).collect();
-        let by_path = all.iter().map(|(path, kustomization)| (*path, kustomization)).collect();
-        Builds::new(&by_path, |path| path.ends_with("sealed.yaml"))
-    }
-
-    fn told(builds: &Builds, file: &str) -> Vec<String> {
-        let name = |build: &Build| format!("{}x{}", build.prefix, build.suffix);
-        builds
-            .of(file)
-            .iter()
-            .map(|build| {
-                format!(
-                    "{} {} {}{}",
-                    build.root,
-                    build.namespace.as_deref().unwrap_or("-"),
-                    name(build),
-                    if build.unknown { " ?" } else { "" }
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn overlays_change_what_bases_list() {
-        let builds = builds(&[
-            ("base/kustomization.yaml", "namespace: a\nnamePrefix: p-\nresources: [sealed.yaml, ./x.yaml]\n"),
-            (
-                "o/one/kustomization.yaml",
-                "namespace: one\nnamePrefix: q-\nnameSuffix: -s\nbases: ['../../base']\n",
-            ),
-            (
-                "o/two/kustomization.yaml",
-                "resources: [../../base/]\npatches: [{target: {kind: SealedSecret}}]\n",
-            ),
-            ("o/three/kustomization.yaml", "resources: [../../base]\npatchesStrategicMerge: [sealed.yaml]\n"),
-            (
-                "o/four/kustomization.yaml",
-                "namespace: ${tenant}\nresources: [../../base, 'https://x/y?ref=z', ../../../out]\n",
-            ),
-        ]);
-        assert_eq!(
-            told(&builds, "base/sealed.yaml"),
-            [
-                "o/four/kustomization.yaml ${tenant} p-x ?",
-                "o/one/kustomization.yaml one q-p-x-s",
-                "o/three/kustomization.yaml a p-x ?",
-                "o/two/kustomization.yaml a p-x ?",
-            ]
-        );
-        assert!(builds.is_patch("o/three/sealed.yaml"));
-        assert!(!builds.is_patch("base/sealed.yaml"));
-    }
-
-    #[test]
-    fn circles_and_crowds_end() {
-        let circle = [
-            ("a/kustomization.yaml", "resources: [../b]\n"),
-            ("b/kustomization.yaml", "resources: [../a]\n"),
-        ];
-        assert_eq!(told(&builds(&circle), "a/sealed.yaml"), [""; 0]);
-        // Each lists the next ten times: 10^20 ways.
-        let files: Vec<(String, String)> = (0..20)
-            .map(|n| {
-                let next = format!("../{}, ", n + 1).repeat(10);
-                (format!("{n}/kustomization.yaml"), format!("resources: [{next} sealed.yaml]\n"))
-            })
-            .collect();
-        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-        assert_eq!(told(&builds(&files), "0/sealed.yaml").len(), 1);
-    }
 
     #[test]
     fn flux_and_argo_give_namespaces() {

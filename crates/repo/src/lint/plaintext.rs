@@ -37,10 +37,18 @@ pub(super) fn check(text: &Text<'_>, document: &Document) -> Option<PlainSecret>
     let &(field, first) = plain.first()?;
     let name = root.text_at(&["metadata", "name"]).unwrap_or_default();
     let items: Vec<_> = plain.iter().map(|(_, item)| shown_item(item)).collect();
-    let message = format!("a Secret with plain text in {}", items.join(", "));
-    let finding = text
-        .at_field(Code::PlainSecret, document, &[field, first], Show::Key, message)
-        .cure("seal it with `privyseal seal --in-place`, and change the values: whoever has the repository has them");
+    let items = items.join(", ");
+    let finding = |code, message: String| text.at_field(code, document, &[field, first], Show::Key, message);
+    let finding = if root.field(&["metadata", "labels", names::SEALED_SECRETS_KEY]).is_some() {
+        finding(Code::PlainKey, format!("a key Secret, with an opening key in {items}")).cure(
+            "take it out of Git, and never seal it: whoever has the repository can open all that was sealed for it; \
+             `privyseal keys compromised` says what to do",
+        )
+    } else {
+        finding(Code::PlainSecret, format!("a Secret with plain text in {items}")).cure(
+            "seal it with `privyseal seal --in-place`, and change the values: whoever has the repository has them",
+        )
+    };
     Some(PlainSecret {
         namespace: root.text_at(&["metadata", "namespace"]).map(str::to_owned),
         name: name.to_owned(),

@@ -1,7 +1,7 @@
 //! What one SealedSecret tells by itself.
 
 use super::code::Code;
-use super::finding::{Finding, Show, Text};
+use super::finding::{Anchor, Finding, Show, Text};
 use super::keys::{self, Expected};
 use super::placeholder::{is_placeholder, is_template, sounds_secret};
 use super::plaintext::shown_item;
@@ -29,15 +29,6 @@ pub(super) struct SealedFact {
     pub(super) at_namespace: Anchor,
     pub(super) at_template_name: Anchor,
     pub(super) at_template_namespace: Anchor,
-}
-
-/// A place for findings that are made when all files are known.
-pub(super) struct Anchor(Finding);
-
-impl Anchor {
-    pub(super) fn finding(&self, code: Code, message: String) -> Finding {
-        Finding { code, message, ..self.0.clone() }
-    }
 }
 
 /// Whether it says to be a SealedSecret, of whatever version.
@@ -79,6 +70,7 @@ pub(super) fn check(
     object.annotations(out);
     object.scopes(out);
     object.template_literals(out);
+    object.tracking(out);
     object.litter(out);
     object.values(expected, now, out);
     object.sizes(out);
@@ -193,6 +185,26 @@ impl Object<'_> {
                 out.push(
                     self.at(Code::TemplateLiteral, &["spec", "template", "data", item], message)
                         .cure("if it is secret, seal it and write `{{ index . \"ITEM\" }}`"),
+                );
+            }
+        }
+    }
+
+    /// What a tool writes on the objects that it applies, to know them again. The controller's Secret is not one of them.
+    fn tracking(&self, out: &mut Vec<Finding>) {
+        let metadata = self.sealed.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
+        let Some(metadata) = metadata else { return };
+        for (field, names) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
+            for name in names.keys() {
+                let Some(tool) = privyseal_seal::tracked_by(name) else { continue };
+                let path = ["spec", "template", "metadata", field, name];
+                let message = format!(
+                    "{name} is how {tool} knows what it applied, and it did not apply the Secret: it may delete it"
+                );
+                out.push(
+                    self.at(Code::Tracking, &path, message)
+                        .cure("remove it")
+                        .fix(format!("remove {name} of the template"), self.edit().remove(&path)),
                 );
             }
         }
@@ -344,7 +356,7 @@ impl Object<'_> {
 
     fn fact(&self) -> SealedFact {
         let template = self.sealed.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
-        let anchor = |path: &[&str]| Anchor(self.showing(Code::TemplateName, path, ""));
+        let anchor = |path: &[&str]| self.text.anchor(self.document, path, Show::Value);
         let needs_hash = self.sealed.metadata.annotations.as_ref();
         SealedFact {
             namespace: self.sealed.metadata.namespace.clone().filter(|text| !text.is_empty()),

@@ -182,6 +182,226 @@ fn one_name_in_two_overlays_is_no_duplicate() {
     );
 }
 
+/// A backup of a key that somebody committed must not be sealed with that key.
+#[test]
+fn an_opening_key_is_not_to_be_sealed() {
+    let key = secret("data: {tls.key: aHVudGVyMg==}")
+        .replace("namespace: b", "namespace: b, labels: {sealedsecrets.bitnami.com/sealed-secrets-key: ''}");
+    let beside = sealed(NAMES, "encryptedData: {}");
+    let found = check(&[("x.yaml", &key), ("y.yaml", &beside)]);
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(finding.code, Code::PlainKey);
+    let cure = finding.cure.as_deref().unwrap();
+    assert!(cure.contains("never seal") && cure.contains("keys compromised"), "{cure}");
+    let filled = key.replace("aHVudGVyMg==", "'{{ .key }}'");
+    assert_eq!(codes(&[("x.yaml", &filled)]), [""; 0]);
+}
+
+#[test]
+fn what_was_sealed_lies_beside_in_any_file_of_the_folder() {
+    let [plain, other] = [secret("stringData: {a: hunter2}"), secret("stringData: {a: hunter3}")];
+    let several = format!("{}---\n{plain}", other.replace("name: a", "name: z"));
+    let beside = format!("kind: ConfigMap\n---\n{}", sealed(NAMES, "encryptedData: {}"));
+    let found =
+        check(&[("k/plain.yaml", &several), ("k/other.yaml", "kind: Secret\n"), ("k/all.yaml", &beside)]);
+    let told: Vec<_> = found.iter().map(|finding| (finding.code.id(), finding.path.as_str())).collect();
+    assert_eq!(told, [("PS001", "k/plain.yaml"), ("PS002", "k/plain.yaml")]);
+    let elsewhere = [("k/plain.yaml", plain.as_str()), ("j/all.yaml", &beside)];
+    assert_eq!(codes(&elsewhere), ["PS001"]);
+    let of_another_namespace = beside.replace("namespace: b", "namespace: c");
+    assert_eq!(codes(&[("k/plain.yaml", &plain), ("k/all.yaml", &of_another_namespace)]), ["PS001"]);
+}
+
+/// Files of a folder `k` with this kustomization, a SealedSecret `a`, and a Pod that refers to it.
+fn folder(kustomization: &str, more: &[(&str, &str)]) -> Vec<&'static str> {
+    let wide = "name: a, namespace: b, annotations: {sealedsecrets.bitnami.com/namespace-wide: 'true'}";
+    let text = sealed(wide, "encryptedData: {}");
+    let pod = "kind: Pod\nmetadata: {name: p, namespace: b}\nspec: {volumes: [{secret: {secretName: a}}]}\n";
+    let kustomization = format!("resources: [x.yaml, pod.yaml]\n{kustomization}\n");
+    let mut files = vec![("k/x.yaml", text.as_str()), ("k/pod.yaml", pod)];
+    files.push(("k/kustomization.yaml", &kustomization));
+    files.extend(more);
+    codes(&files)
+}
+
+#[test]
+fn references_follow_a_renamed_object_or_that_is_told() {
+    const NAMES: (&str, &str) = ("k/names.yaml", "nameReference: [{kind: SealedSecret, fieldSpecs: []}]\n");
+    for (kustomization, more, expected) in [
+        ("", &[][..], &[][..]),
+        ("namePrefix: p-", &[], &["PS035"]),
+        ("nameSuffix: -s", &[], &["PS035"]),
+        ("nameSuffix: '${s}'", &[], &[]),
+        ("namePrefix: p-\nconfigurations: [names.yaml]", &[NAMES], &[]),
+        ("namePrefix: p-\nconfigurations: [names.yaml]", &[], &["PS035"]),
+        (
+            "namePrefix: p-\nconfigurations: [n.yaml]",
+            &[("k/n.yaml", "varReference: [{kind: SealedSecret}]\n")],
+            &["PS035"],
+        ),
+        // A component brings it along.
+        (
+            "namePrefix: p-\ncomponents: [../c]",
+            &[("c/kustomization.yaml", "configurations: [names.yaml]\n"), ("c/names.yaml", NAMES.1)],
+            &[],
+        ),
+        ("", &[("o/kustomization.yaml", "namePrefix: p-\nresources: [../k]\n")], &["PS035"]),
+    ] {
+        assert_eq!(folder(kustomization, more), expected, "{kustomization} {more:?}");
+    }
+}
+
+#[test]
+fn a_generated_secret_of_the_same_name_is_told_in_one_build_only() {
+    let generator = |text: &str| format!("secretGenerator: [{{{text}}}]");
+    for (kustomization, more, expected) in [
+        (generator("name: a"), &[][..], &["PS033"][..]),
+        (generator("name: a, options: {disableNameSuffixHash: true}"), &[], &["PS033"]),
+        (generator("name: c"), &[], &[]),
+        (generator("name: a, namespace: c"), &[], &[]),
+        (format!("namespace: b\n{}", generator("name: a, namespace: c")), &[], &["PS033"]),
+        // One makes it for development, another has it sealed.
+        (String::new(), &[("dev/kustomization.yaml", "secretGenerator: [{name: a}]\n")], &[]),
+        (
+            String::new(),
+            &[("o/kustomization.yaml", "resources: [../k]\nsecretGenerator: [{name: a}]\n")],
+            &["PS033"],
+        ),
+        (
+            String::new(),
+            &[
+                ("o/kustomization.yaml", "resources: [../k, ../g]\n"),
+                ("g/kustomization.yaml", "namePrefix: p-\nsecretGenerator: [{name: a}]\n"),
+            ],
+            &[],
+        ),
+    ] {
+        assert_eq!(folder(&kustomization, more), expected, "{kustomization} {more:?}");
+    }
+}
+
+#[test]
+fn a_function_must_seal_for_the_name_that_comes_of_it() {
+    let function = |more: &str, spec: &str| {
+        format!(
+            "kind: SealSecrets\nmetadata: {{name: x, annotations: {{config.kubernetes.io/function: 'exec: {{path: privyseal, args: [plugin, kustomize{more}]}}'}}}}\nspec: {{{spec}}}\n"
+        )
+    };
+    const NO_HASH: &str = "generatorOptions: {disableNameSuffixHash: true}\n";
+    for (more, spec, before, generator, outer, expected) in [
+        ("", "", "", "name: g", "", &["PS034"][..]),
+        ("", "", NO_HASH, "name: g", "", &[]),
+        ("", "", NO_HASH, "name: g", "namePrefix: p-\n", &["PS034"]),
+        ("", "", "namePrefix: p-\ngeneratorOptions: {disableNameSuffixHash: true}\n", "name: g", "", &[]),
+        ("", "scope: namespace-wide", "", "name: g", "namePrefix: p-\n", &[]),
+        (", --scope, cluster-wide", "", "", "name: g", "", &[]),
+        (
+            "",
+            "",
+            "",
+            "name: g, options: {annotations: {sealedsecrets.bitnami.com/cluster-wide: 'true'}}",
+            "",
+            &[],
+        ),
+    ] {
+        let text = function(more, spec);
+        let kustomization = format!("{before}secretGenerator: [{{{generator}}}]\ntransformers: [f.yaml]\n");
+        let files = [
+            ("k/kustomization.yaml", kustomization.as_str()),
+            ("k/f.yaml", &text),
+            ("o/kustomization.yaml", &format!("{outer}resources: [../k]\n")),
+        ];
+        assert_eq!(codes(&files), expected, "{files:?}");
+        // Written in place it is the same.
+        let lines: Vec<String> = text.lines().map(|line| format!("    {line}\n")).collect();
+        let inline = kustomization.replace("[f.yaml]", &format!("\n  - |\n{}", lines.concat()));
+        assert_eq!(codes(&[("k/kustomization.yaml", inline.as_str()), files[2]]), expected, "{inline}");
+    }
+    let other = function("", "").replace("privyseal", "another");
+    let kustomization = "secretGenerator: [{name: g}]\ntransformers: [f.yaml]\n";
+    assert_eq!(codes(&[("k/kustomization.yaml", kustomization), ("k/f.yaml", &other)]), [""; 0]);
+}
+
+#[test]
+fn a_sealed_value_is_not_to_be_copied_to_another_name() {
+    let strict = sealed(NAMES, "encryptedData: {}");
+    let replace = |path: &str, target: &str| {
+        format!(
+            "resources: [x.yaml]\nreplacements: [{{source: {{kind: SealedSecret, name: a, fieldPath: {path}}}, targets: [{{select: {{kind: SealedSecret, name: {target}}}}}]}}]\n"
+        )
+    };
+    for (path, target, expected) in [
+        ("spec.encryptedData.password", "c", &["PS036"][..]),
+        ("spec.encryptedData.password", "a", &[]),
+        ("metadata.name", "c", &[]),
+    ] {
+        let files = [("k/x.yaml", strict.as_str()), ("k/kustomization.yaml", &replace(path, target))];
+        assert_eq!(codes(&files), expected, "{path} {target}");
+    }
+    let wide = sealed(
+        "name: a, namespace: b, annotations: {sealedsecrets.bitnami.com/namespace-wide: 'true'}",
+        "encryptedData: {}",
+    );
+    let files =
+        [("k/x.yaml", wide.as_str()), ("k/kustomization.yaml", &replace("spec.encryptedData.x", "c"))];
+    assert_eq!(codes(&files), [""; 0]);
+}
+
+#[test]
+fn flux_waits_for_what_it_applies_or_that_is_told() {
+    let text = sealed(NAMES, "encryptedData: {}");
+    for (spec, more, expected) in [
+        ("path: ./apps", "", &["PS037"][..]),
+        ("path: /apps/", "", &["PS037"]),
+        ("path: ./apps/k", "", &["PS037"]),
+        ("", "", &["PS037"]),
+        ("path: ./apps, wait: true", "", &[]),
+        ("path: ./apps, wait: false", "", &["PS037"]),
+        ("path: ./apps, healthChecks: [{kind: x}]", "", &[]),
+        ("path: ./apps, healthCheckExprs: [{kind: x}]", "", &["PS037"]),
+        ("path: ./apps, wait: true, healthChecks: [{kind: x}]", "", &["PS038"]),
+        ("path: ./apps, suspend: true", "", &[]),
+        ("path: './apps/${stage}'", "", &[]),
+        ("path: ./other", "", &[]),
+        ("path: ./app", "", &[]),
+        // What the folder's own kustomization does not list is not applied.
+        ("path: ./apps", "resources: []\n", &[]),
+        ("path: ./apps", "resources: [k/x.yaml]\n", &["PS037"]),
+    ] {
+        let flux = format!(
+            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: x}}\nspec: {{{spec}}}\n"
+        );
+        let mut files = vec![("apps/k/x.yaml", text.as_str()), ("clusters/flux.yaml", &flux)];
+        if !more.is_empty() {
+            files.push(("apps/kustomization.yaml", more));
+        }
+        assert_eq!(codes(&files), expected, "{spec} {more}");
+    }
+}
+
+#[test]
+fn marks_of_other_tools_in_the_template_are_told_and_removed() {
+    for (name, told) in [
+        ("argocd.argoproj.io/tracking-id", true),
+        ("argocd.argoproj.io/sync-wave", false),
+        ("kustomize.toolkit.fluxcd.io/name", true),
+        ("kustomize.toolkit.fluxcd.io/prune", false),
+        ("helm.toolkit.fluxcd.io/namespace", true),
+        ("meta.helm.sh/release-name", true),
+        ("app.kubernetes.io/instance", false),
+    ] {
+        for field in ["labels", "annotations"] {
+            let template = format!("template: {{metadata: {{{field}: {{{name}: x}}}}}}, encryptedData: {{}}");
+            let found = check(&[("x.yaml", &sealed(NAMES, &template))]);
+            assert_eq!(found.len(), usize::from(told), "{name}: {found:?}");
+            assert!(found.iter().all(|finding| finding.code == Code::Tracking && finding.fix.is_some()));
+            // On the SealedSecret itself it belongs.
+            let outside = sealed(&format!("{NAMES}, {field}: {{{name}: x}}"), "encryptedData: {}");
+            assert_eq!(codes(&[("x.yaml", &outside)]), [""; 0]);
+        }
+    }
+}
+
 /// What makes an object large is told: recipients cost something in each value.
 #[test]
 fn a_large_object_of_the_age_format_says_what_it_is_made_of() {
@@ -278,7 +498,7 @@ fn every_code_has_a_row_and_a_section_in_the_docs() {
         let section = section.split("\n### ").next().unwrap_or_default();
         assert!(section.contains("**Cure:** "), "{code}");
         assert!(section.to_lowercase().contains(&format!("{}.", code.severity())), "{code}");
-        let fixes = ["PS003", "PS046", "PS070", "PS071"].contains(&code.id());
+        let fixes = ["PS003", "PS025", "PS046", "PS070", "PS071"].contains(&code.id());
         assert_eq!(section.contains("lint --fix"), fixes, "{code}");
     }
 }
@@ -291,10 +511,17 @@ fn the_hook_and_the_action_have_the_fields_that_their_readers_ask_for() {
         for field in ["id", "name", "description", "entry", "language"] {
             assert!(hook[field].is_string(), "{field}");
         }
-        assert_eq!(hook["entry"], "privyseal lint");
-        assert_eq!(hook["types_or"], serde_json::json!(["yaml", "json"]));
+        let mut words = hook["entry"].as_str().unwrap().split(' ');
+        assert_eq!([words.next(), words.next()], [Some("privyseal"), Some("lint")]);
+        if words.next() == Some("--only") {
+            words.next().unwrap().split(',').for_each(|code| assert!(code.parse::<Code>().is_ok(), "{code}"));
+        }
+        assert_eq!(words.next(), None);
+        assert_eq!(hook["language"], "system");
         assert_eq!(hook["require_serial"], true);
     }
+    let ids: Vec<_> = hooks.as_array().unwrap().iter().map(|hook| hook["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["privyseal-plaintext", "privyseal-lint"]);
     let action = yaml(include_str!("../../../../actions/lint/action.yml"));
     assert!(action["name"].is_string() && action["description"].is_string());
     assert_eq!(action["runs"]["using"], "composite");
