@@ -115,6 +115,17 @@ impl Repository {
         git(&self.work, &["add", "--all"]);
         git(&self.work, &["commit", "--quiet", "--allow-empty", "--message", message]);
         git(&self.work, &["push", "--quiet", "origin", BRANCH]);
+        self.head()
+    }
+
+    /// Takes a commit back with one of its own, and pushes that.
+    pub fn revert(&self, commit: &Revision) -> Revision {
+        git(&self.work, &["revert", "--no-edit", &commit.0]);
+        git(&self.work, &["push", "--quiet", "origin", BRANCH]);
+        self.head()
+    }
+
+    fn head(&self) -> Revision {
         Revision(git(&self.work, &["rev-parse", "HEAD"]).trim().to_owned())
     }
 }

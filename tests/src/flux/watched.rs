@@ -104,6 +104,15 @@ impl Watched {
         token
     }
 
+    /// As [`reconcile`](Self::reconcile), and waits until Flux has looked, whatever it finds.
+    pub async fn reconciled(&self) -> Seen {
+        let token = json!(self.reconcile().await);
+        self.wait_until(|object, ready| {
+            ready.status != "Unknown" && object.data.pointer("/status/lastHandledReconcileAt") == Some(&token)
+        })
+        .await
+    }
+
     /// As [`reconcile`](Self::reconcile), and waits until Flux has looked and finds it ready.
     pub async fn reconcile_until_ready(&self) -> Seen {
         let token = json!(self.reconcile().await);

@@ -3,6 +3,7 @@
 
 mod dependencies;
 mod example;
+mod faults;
 mod force;
 mod helm;
 mod notification;
