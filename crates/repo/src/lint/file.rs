@@ -1,11 +1,12 @@
 //! One file: what it tells by itself, and what of it matters to others.
 
+use super::applied::{self, Applier};
 use super::builds::Role;
 use super::code::Code;
 use super::comments::{self, Comment};
 use super::embedded;
 use super::finding::{Finding, Text};
-use super::flux::{self, FluxKustomization};
+use super::flux::{self, FluxKustomization, GitRepository};
 use super::identity;
 use super::keys::Expected;
 use super::kustomize::{self, Kustomization, NamespaceGiver};
@@ -47,6 +48,10 @@ pub struct CheckedFile {
     pub(super) kustomization: Option<Kustomization>,
     pub(super) givers: Vec<NamespaceGiver>,
     pub(super) flux: Vec<FluxKustomization>,
+    /// What Argo CD applies.
+    pub(super) argo: Vec<Applier>,
+    /// Other repositories, and perhaps this one.
+    pub(super) repositories: Vec<GitRepository>,
     /// Secrets that its objects refer to.
     pub(super) references: Vec<Reference>,
     /// It declares a function that seals, strictly.
@@ -73,6 +78,8 @@ impl CheckedFile {
             kustomization: None,
             givers: Vec::new(),
             flux: Vec::new(),
+            argo: Vec::new(),
+            repositories: Vec::new(),
             references: Vec::new(),
             seals_strictly: false,
             follows: false,
@@ -92,6 +99,7 @@ impl CheckedFile {
             refers: !self.references.is_empty(),
             seals_strictly: self.seals_strictly,
             follows: self.follows,
+            flux: !self.flux.is_empty(),
         }
     }
 }
@@ -143,13 +151,15 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
                 sealed::Outcome::Unreadable => {}
             }
         } else {
-            file.givers.extend(kustomize::namespace_giver(document));
-            if let Some(flux) = flux::read(&text, document) {
+            file.argo.extend(applied::of_argo(input.path, document));
+            file.repositories.extend(flux::git_repository(document));
+            if let Some(flux) = flux::read(input.path, &text, document) {
                 file.flux.push(flux);
             } else if kustomization && file.kustomization.is_none() {
                 file.kustomization = Some(kustomize::read(input.within, &text, document));
                 plaintext::check_generators(&text, document, &mut file.findings);
             } else {
+                file.givers.extend(kustomize::namespace_giver(document));
                 file.references.extend(references::of(document));
                 file.seals_strictly |= kustomize::seals_strictly(document);
             }
@@ -165,8 +175,10 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
 /// them a namespace is read, and of the rest only whether it may hold a SealedSecret. A hook of Git that names one file must
 /// not cost as much as the whole repository.
 pub fn check_neighbour(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
-    let gives = contains(input.bytes, b"targetNamespace") || contains(input.bytes, b"argoproj.io/");
-    if gives || kustomize::is_kustomization_file(input.within) {
+    const WORDS: [&[u8]; 3] =
+        [b"argoproj.io/", b"kustomize.toolkit.fluxcd.io/", b"source.toolkit.fluxcd.io/"];
+    let applies = WORDS.iter().any(|word| contains(input.bytes, word));
+    if applies || kustomize::is_kustomization_file(input.within) {
         return check_file(input, now);
     }
     let mut file = CheckedFile::new(input);
@@ -190,7 +202,7 @@ pub fn check_other(input: &FileInput<'_>) -> CheckedFile {
 
 /// Whether anything in a file could be for us. Most files of a repository are done here, without being parsed.
 fn is_interesting(bytes: &[u8]) -> bool {
-    const WORDS: [&[u8]; 7] = [
+    const WORDS: [&[u8]; 8] = [
         b"Secret",
         b"secretKeyRef",
         b"secretName",
@@ -198,6 +210,7 @@ fn is_interesting(bytes: &[u8]) -> bool {
         b"targetNamespace",
         b"argoproj.io/",
         b"kustomize.toolkit.fluxcd.io/",
+        b"source.toolkit.fluxcd.io/",
     ];
     WORDS.iter().any(|word| contains(bytes, word)) || identity::may_hold_one(bytes)
 }

@@ -17,10 +17,10 @@ impl Tree<'_> {
             for sealed in &file.sealed {
                 self.left_behind(file, sealed, out);
             }
-            for flux in &file.flux {
-                self.flux(flux, out);
-            }
             self.copied(file, out);
+        }
+        for (_, flux) in self.flux.iter().filter(|(file, _)| file.asked_for) {
+            self.flux(flux, out);
         }
         for generated in self.builds.generated() {
             if self.by_within.get(generated.by).is_some_and(|file| file.asked_for) {

@@ -14,6 +14,10 @@ pub(super) struct Kustomization {
     pub(super) patches: Vec<String>,
     /// It patches SealedSecrets: what comes of them is not known.
     pub(super) patches_sealed: bool,
+    /// It patches Kustomizations of Flux, written in place or by a target.
+    pub(super) patches_flux: bool,
+    /// Of the resources those that change what lies beside them.
+    pub(super) components: Vec<String>,
     pub(super) namespace: Option<String>,
     pub(super) prefix: String,
     pub(super) suffix: String,
@@ -73,6 +77,8 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
         resources: Vec::new(),
         patches: Vec::new(),
         patches_sealed: false,
+        patches_flux: false,
+        components: list("components").into_iter().filter_map(|folder_of| join(folder, folder_of)).collect(),
         namespace: Some(text("namespace").to_owned()).filter(|text| !text.is_empty()),
         prefix: text("namePrefix").to_owned(),
         suffix: text("nameSuffix").to_owned(),
@@ -102,10 +108,8 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
             for field in ["path", "patch"] {
                 item.text_at(&[field]).into_iter().for_each(|patch| this.patch(folder, patch));
             }
-            let targets = item.field(&["targets"]).into_iter().flat_map(|field| field.value.items());
-            let kinds = item.text_at(&["target", "kind"]).into_iter();
-            let mut kinds = kinds.chain(targets.filter_map(|target| target.text_at(&["select", "kind"])));
-            this.patches_sealed |= kinds.any(|kind| kind.contains("SealedSecret"));
+            this.patches_sealed |= patches(item, SEALED);
+            this.patches_flux |= patches(item, FLUX);
         }
     }
     this
@@ -115,11 +119,46 @@ impl Kustomization {
     /// A patch: a file, or the patch itself.
     fn patch(&mut self, folder: &str, patch: &str) {
         if is_inline(patch) {
-            self.patches_sealed |= patch.contains("SealedSecret");
+            self.patches_sealed |= patch.contains(SEALED.kind);
+            self.patches_flux |= patch.contains(FLUX.kind);
         } else {
             self.patches.extend(join(folder, patch));
         }
     }
+}
+
+/// A kind of objects that patches may change.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    group: &'static str,
+    kind: &'static str,
+}
+
+pub(super) const SEALED: Kind = Kind { group: "bitnami.com", kind: names::SEALED_SECRET_KIND };
+pub(super) const FLUX: Kind = Kind { group: "kustomize.toolkit.fluxcd.io", kind: "Kustomization" };
+
+/// Whether an item of `patches` or `replacements` may change objects of a kind, as far as it says so itself.
+pub(super) fn patches(item: View<'_>, kind: Kind) -> bool {
+    let targets = item.field(&["targets"]).into_iter().flat_map(|field| field.value.items());
+    let targets = targets.filter_map(|target| target.field(&["select"]));
+    let mut targets = item.field(&["target"]).into_iter().chain(targets).map(|field| field.value);
+    let inline = item.text_at(&["patch"]).unwrap_or_default();
+    inline.contains(kind.kind) || targets.any(|target| selects(target, kind))
+}
+
+/// Whether a target may be of a kind. What it says of kind and group are regular expressions, and what it leaves out is
+/// any.
+fn selects(target: View<'_>, kind: Kind) -> bool {
+    let may_be = |field: &str, wanted: &str| {
+        let pattern = target.text_at(&[field]).unwrap_or_default();
+        let one = |pattern: &str| {
+            let pattern = pattern.trim_matches(['^', '$', '(', ')', ' ']);
+            let is_pattern = pattern.contains(['*', '+', '?', '[', '\\']);
+            pattern.is_empty() || is_pattern || pattern == wanted || is_template(pattern)
+        };
+        pattern.split('|').any(one)
+    };
+    may_be("group", kind.group) && may_be("kind", kind.kind)
 }
 
 /// Whether it is what Kustomize would else read in a file.
@@ -205,16 +244,25 @@ pub(super) fn namespace_giver(document: &Document) -> Option<NamespaceGiver> {
         }
         _ => return None,
     };
-    // Up to where it depends on something.
-    let fixed = folder.split('/').take_while(|part| !is_template(part) && !part.contains('*'));
-    join("", &fixed.collect::<Vec<_>>().join("/")).map(|folder| NamespaceGiver { folder })
+    fixed_folder(folder).map(|folder| NamespaceGiver { folder })
 }
 
 impl NamespaceGiver {
     pub(super) fn covers(&self, path: &str) -> bool {
-        self.folder.is_empty()
-            || path.strip_prefix(&self.folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        lies_in(path, &self.folder)
     }
+}
+
+/// A folder from the root of the repository, up to where it depends on something.
+pub(super) fn fixed_folder(path: &str) -> Option<String> {
+    let fixed = path.split('/').take_while(|part| !is_template(part) && !part.contains('*'));
+    join("", &fixed.collect::<Vec<_>>().join("/"))
+}
+
+/// Whether a path is a folder, or lies in it or below.
+pub(super) fn lies_in(path: &str, folder: &str) -> bool {
+    folder.is_empty()
+        || path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The folder of a path, empty for the root.
