@@ -126,6 +126,8 @@ fn the_good_tree_is_worth_something() {
             "PS031",
         ),
         ("charts/app/templates/plain.yaml", "{{ randAlphaNum 32 }}", "hunter2", "PS001"),
+        ("apps/shop/base/kustomization.yaml", "sealed.yaml", "other.yaml", "PS026"),
+        ("apps/shop/overlays/prod/kustomization.yaml", ", extra.yaml", "", "PS026"),
         (".privyseal.yaml", "for: [prod]", "for: [staging]", "PS041"),
         (".privyseal.yaml", "for: [prod, staging, glass]", "for: [prod, staging]", "PS048"),
         (".privyseal.yaml", "for: [prod, staging, glass]", "for: [prod, staging, glass, legacy]", "PS047"),

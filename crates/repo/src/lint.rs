@@ -23,6 +23,7 @@ mod identity;
 mod keys;
 mod known;
 mod kustomize;
+mod listings;
 mod placeholder;
 mod plaintext;
 mod references;

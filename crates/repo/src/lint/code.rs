@@ -100,6 +100,8 @@ codes! {
     NoNamespace = "PS024", Note, "no namespace, and the scope binds to it";
     /// What Argo CD, Flux or Helm write on what they apply.
     Tracking = "PS025", Warning, "the mark of another tool in the template";
+    /// Nobody applies it.
+    Unlisted = "PS026", Note, "a SealedSecret that no kustomization lists";
 
     /// A kustomization moves it.
     KustomizeNamespace = "PS030", Warning, "a kustomization that changes the namespace";

@@ -7,16 +7,19 @@ use super::code::Code;
 use super::file::CheckedFile;
 use super::finding::Finding;
 use super::flux::FluxKustomization;
+use super::listings::Listings;
 use super::sealed::SealedFact;
 use privyseal_envelope::Scope;
 use std::collections::BTreeSet;
 
 impl Tree<'_> {
     pub(super) fn gitops(&self, out: &mut Vec<Finding>) {
+        let listings = Listings::new(self.files);
         for file in self.files.iter().filter(|file| file.asked_for) {
             for sealed in &file.sealed {
                 self.left_behind(file, sealed, out);
             }
+            listings.check(file, out);
             self.copied(file, out);
         }
         for (_, flux) in self.flux.iter().filter(|(file, _)| file.asked_for) {

@@ -5,11 +5,18 @@ use super::finding::{Anchor, Text};
 use super::placeholder::is_template;
 use privyseal_envelope::Scope;
 use privyseal_manifest::{Document, View, names};
+use std::collections::BTreeSet;
 
 /// What a `kustomization.yaml` says. Paths are from the root of the repository.
 pub(super) struct Kustomization {
     /// What it lists: files and folders.
     pub(super) resources: Vec<String>,
+    /// All that it names in any place, as far as it may be a file or a folder.
+    pub(super) mentions: BTreeSet<String>,
+    /// Folders of which it lists what is filled in later.
+    pub(super) patterns: Vec<String>,
+    /// Generators, functions or components may bring more.
+    pub(super) brings_more: bool,
     /// Files with patches.
     pub(super) patches: Vec<String>,
     /// It patches SealedSecrets: what comes of them is not known.
@@ -75,6 +82,11 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
     };
     let mut this = Kustomization {
         resources: Vec::new(),
+        mentions: BTreeSet::new(),
+        patterns: Vec::new(),
+        brings_more: ["generators", "transformers", "components"]
+            .iter()
+            .any(|name| root.field(&[name]).is_some()),
         patches: Vec::new(),
         patches_sealed: false,
         patches_flux: false,
@@ -91,7 +103,12 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
     };
     for resource in ["resources", "bases", "components"].into_iter().flat_map(list) {
         this.resources.extend(join(folder, resource));
+        if is_template(resource) || resource.contains('*') {
+            let fixed = fixed_folder(&format!("{folder}/{resource}"));
+            this.patterns.push(fixed.unwrap_or_default());
+        }
     }
+    mentions(folder, root, &mut this.mentions);
     for function in list("transformers") {
         if is_inline(function) {
             let documents = privyseal_manifest::read(function.as_bytes(), path).unwrap_or_default();
@@ -113,6 +130,16 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
         }
     }
     this
+}
+
+/// Every text that may be a path, and the path of a generator's `NAME=PATH`.
+fn mentions(folder: &str, view: View<'_>, out: &mut BTreeSet<String>) {
+    if let Some(text) = view.text().filter(|text| !text.contains('\n')) {
+        let path = text.split_once('=').map_or(text, |(_, path)| path);
+        out.extend(join(folder, path));
+    }
+    view.items().for_each(|item| mentions(folder, item, out));
+    view.fields().for_each(|field| mentions(folder, field.value, out));
 }
 
 impl Kustomization {

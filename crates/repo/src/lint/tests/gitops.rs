@@ -247,3 +247,42 @@ fn flux_may_be_told_to_force_one_object() {
         );
     }
 }
+
+#[test]
+fn a_file_that_nobody_lists_is_told() {
+    let text = sealed(NAMES, "encryptedData: {}");
+    let argo = |path: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: x}}\nspec: {{source: {{path: {path}}}, destination: {{namespace: b}}}}\n"
+        )
+    };
+    let above = flux("x", "path: ./, wait: true, sourceRef: {kind: GitRepository, name: flux-system}");
+    for (kustomization, more, told) in [
+        ("resources: [y.yaml]\n", None, true),
+        ("resources: []\n", Some(("flux.yaml", above)), true),
+        ("resources: [y.yaml]\n", Some(("o/kustomization.yaml", "resources: [../a/k]\n".to_owned())), true),
+        ("resources: [y.yaml]\n", Some(("argo.yaml", argo("a/k"))), true),
+        ("resources: [x.yaml]\n", None, false),
+        ("patches: [{path: ./x.yaml}]\n", None, false),
+        ("configMapGenerator: [{name: c, files: [n=x.yaml]}]\n", None, false),
+        ("generators: [y.yaml]\n", None, false),
+        ("components: [../c]\n", None, false),
+        ("resources: ['${stage}.yaml']\n", None, false),
+        ("resources: ['*.yaml']\n", None, false),
+        ("resources: []\n", Some(("o/kustomization.yaml", "resources: [../a/k/x.yaml]\n".to_owned())), false),
+        ("resources: []\n", Some(("o/kustomization.yaml", "resources: [../a]\n".to_owned())), false),
+        ("resources: []\n", Some(("o/kustomization.yaml", "resources: ['../a/${x}']\n".to_owned())), false),
+        ("resources: []\n", Some(("argo.yaml", argo("a"))), false),
+        ("resources: []\n", Some(("argo.yaml", argo("'a/{{x}}'"))), false),
+        // A chart's, say.
+        ("resources: {{ x }}\n", None, false),
+    ] {
+        let mut files = vec![("a/k/x.yaml", text.as_str()), ("a/k/kustomization.yaml", kustomization)];
+        files.extend(more.as_ref().map(|(path, text)| (*path, text.as_str())));
+        let expected: &[&str] = if told { &["PS026"] } else { &[] };
+        assert_eq!(codes(&files), expected, "{kustomization} {more:?}");
+    }
+    // Without a kustomization in the folder nothing is known.
+    let files = [("a/k/x.yaml", text.as_str()), ("a/kustomization.yaml", "resources: []\n")];
+    assert_eq!(codes(&files), [""; 0]);
+}
