@@ -402,6 +402,20 @@ fn identities_are_found_in_files_that_are_no_manifests() {
     scene.run("lint --strict").succeeds();
 }
 
+/// What Git ignores is as it should be: Kustomize makes a Secret of it where it is built.
+#[test]
+fn files_of_a_generator_are_found_unless_git_ignores_them() {
+    let scene = repository("tree");
+    scene.file(".gitignore", "");
+    scene.file("apps/shop/base/generated.env", format!("# for tests\npassword={CANARY}\n"));
+    let done = scene.run("lint").done();
+    assert_eq!(done.status, Some(1), "{}", done.stderr);
+    has(&done.stdout, &["apps/shop/base/kustomization.yaml:", "error PS007", "apps/shop/base/generated.env"]);
+    assert!(!leaks(&done.stdout) && !leaks(&done.stderr), "{}", done.stdout);
+    scene.file(".gitignore", "generated.env\n");
+    scene.run("lint --strict").succeeds();
+}
+
 /// The script of the GitHub action, run as the runner runs it.
 #[cfg(unix)]
 #[test]

@@ -11,7 +11,7 @@ use super::identity;
 use super::keys::Expected;
 use super::kustomize::{self, Kustomization, NamespaceGiver};
 use super::placeholder::is_template;
-use super::plaintext::{self, PlainSecret};
+use super::plaintext::{self, PlainSecret, Readable};
 use super::references::{self, Reference};
 use super::sealed::{self, SealedFact};
 use jiff::Timestamp;
@@ -45,6 +45,8 @@ pub struct CheckedFile {
     pub(super) findings: Vec<Finding>,
     pub(super) sealed: Vec<SealedFact>,
     pub(super) plain: Vec<PlainSecret>,
+    /// It is no manifest, and what a Secret that is made of it would hold.
+    pub(super) readable: Readable,
     pub(super) kustomization: Option<Kustomization>,
     pub(super) givers: Vec<NamespaceGiver>,
     pub(super) flux: Vec<FluxKustomization>,
@@ -75,6 +77,7 @@ impl CheckedFile {
             findings: Vec::new(),
             sealed: Vec::new(),
             plain: Vec::new(),
+            readable: Readable::default(),
             kustomization: None,
             givers: Vec::new(),
             flux: Vec::new(),
@@ -187,9 +190,11 @@ pub fn check_neighbour(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
     file
 }
 
-/// Looks at a file that is no manifest, such as `keys.txt`: for keys alone.
+/// Looks at a file that is no manifest, such as `keys.txt`: for keys, and whether a Secret that a kustomization makes of
+/// it would be plain text.
 pub fn check_other(input: &FileInput<'_>) -> CheckedFile {
     let mut file = CheckedFile::new(input);
+    file.readable = plaintext::readable(input.within, input.bytes);
     if let Ok(text) = str::from_utf8(input.bytes)
         && identity::may_hold_one(input.bytes)
     {

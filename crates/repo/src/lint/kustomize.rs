@@ -38,6 +38,8 @@ pub(super) struct Kustomization {
     pub(super) configurations: Vec<String>,
     /// Secrets that it makes.
     pub(super) generated: Vec<Generated>,
+    /// Files that it makes Secrets of.
+    pub(super) secret_files: Vec<SecretFiles>,
     /// Sealed values that it copies.
     pub(super) copied: Vec<Copied>,
 }
@@ -50,6 +52,14 @@ pub(super) struct Generated {
     pub(super) hashed: bool,
     /// Its own annotations say a scope wider than strict.
     pub(super) wide: bool,
+    pub(super) at: Anchor,
+}
+
+/// What `envs`, `env` or `files` of an item of `secretGenerator` name.
+pub(super) struct SecretFiles {
+    pub(super) paths: Vec<String>,
+    /// Each line is an item.
+    pub(super) lines: bool,
     pub(super) at: Anchor,
 }
 
@@ -99,6 +109,7 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
         seals_strictly: false,
         configurations: list("configurations").into_iter().filter_map(|file| join(folder, file)).collect(),
         generated: generated(file, document),
+        secret_files: secret_files(folder, file, document),
         copied: copied(file, document),
     };
     for resource in ["resources", "bases", "components"].into_iter().flat_map(list) {
@@ -215,6 +226,27 @@ fn generated(file: &Text<'_>, document: &Document) -> Vec<Generated> {
         })
     });
     generated.collect()
+}
+
+fn secret_files(folder: &str, file: &Text<'_>, document: &Document) -> Vec<SecretFiles> {
+    let mut found = Vec::new();
+    let items = document.view().field(&["secretGenerator"]).into_iter().flat_map(|field| field.value.items());
+    for (index, item) in items.enumerate() {
+        for name in ["envs", "env", "files"] {
+            let Some(field) = item.field(&[name]) else { continue };
+            let lines = name != "files";
+            // The name of an item may stand before the path.
+            let path = |text: &str| match text.split_once('=').filter(|_| !lines) {
+                Some((_, path)) => join(folder, path),
+                None => join(folder, text),
+            };
+            let texts = field.value.text().into_iter().chain(field.value.items().filter_map(View::text));
+            let paths = texts.filter_map(path).collect();
+            let at = file.anchor_in_list(document, &format!("secretGenerator[{index}].{name}"), field);
+            found.push(SecretFiles { paths, lines, at });
+        }
+    }
+    found
 }
 
 fn copied(file: &Text<'_>, document: &Document) -> Vec<Copied> {

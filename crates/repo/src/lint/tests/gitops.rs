@@ -1,6 +1,7 @@
 //! Rules on what Flux and Argo CD apply.
 
-use super::{NAMES, codes, sealed};
+use super::{NAMES, codes, now, sealed};
+use crate::lint::{Code, Expected, FileInput, Selection, check_file, check_other, conclude};
 
 /// A Kustomization of Flux.
 fn flux(name: &str, spec: &str) -> String {
@@ -285,4 +286,51 @@ fn a_file_that_nobody_lists_is_told() {
     // Without a kustomization in the folder nothing is known.
     let files = [("a/k/x.yaml", text.as_str()), ("a/kustomization.yaml", "resources: []\n")];
     assert_eq!(codes(&files), [""; 0]);
+}
+
+#[test]
+fn a_secret_of_a_file_is_plain_if_the_file_is() {
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (generator, path, text, told) in [
+        ("envs: [a.env]", "k/a.env", "# x\npassword=hunter2\n", true),
+        ("env: a.env", "k/a.env", "password=hunter2\n", true),
+        ("files: [../a.txt]", "a.txt", "hunter2\n", true),
+        ("files: [password=a.txt]", "k/a.txt", "hunter2\n", true),
+        ("envs: [a.env]", "k/a.env", "# password=hunter2\na=changeme\nb=${B}\nc=\nd=\"\"\n", false),
+        ("envs: [a.env]", "k/a.env", "password=ENC[AES256_GCM,data:x]\nother=x\n", false),
+        ("envs: [a.enc.env]", "k/a.enc.env", "password=hunter2\n", false),
+        ("envs: [a.sops.env]", "k/a.sops.env", "password=hunter2\n", false),
+        ("files: [a.key]", "k/a.key", "-----BEGIN AGE ENCRYPTED FILE-----\n", false),
+        ("files: [tls.crt=a.pem]", "k/a.pem", PEM, false),
+        ("files: [a.txt]", "k/a.txt", "", false),
+        // Another one, or none that is in Git.
+        ("envs: [a.env]", "a.env", "password=hunter2\n", false),
+    ] {
+        let kustomization = format!("secretGenerator: [{{name: a, {generator}}}]\n");
+        let found = |kustomization: &str| {
+            let input = |path, text: &'static str| FileInput {
+                path,
+                within: path,
+                bytes: text.as_bytes(),
+                expected: Expected::default(),
+                ignored: &[],
+                asked_for: true,
+            };
+            let other = check_other(&input(path, text));
+            let bytes = kustomization.as_bytes();
+            let input = FileInput { bytes, ..input("k/kustomization.yaml", "") };
+            let files = vec![check_file(&input, now()), other];
+            conclude(files, Vec::new(), &Selection::default()).findings
+        };
+        let told_now = found(&kustomization);
+        let wanted = if told { vec![Code::PlainLiteral] } else { vec![] };
+        assert_eq!(
+            told_now.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+            wanted,
+            "{generator} {text}"
+        );
+        assert!(!format!("{told_now:?}").contains("hunter2"));
+        // A ConfigMap is no secret.
+        assert!(found(&kustomization.replace("secretGenerator", "configMapGenerator")).is_empty());
+    }
 }
