@@ -38,7 +38,7 @@ pub use known::{
 };
 
 use applied::Applier;
-use builds::{Build, Builds, Role, listed, patched_flux};
+use builds::{Build, Builds, Role, by_folder, listed, patched_flux};
 use flux::{FluxKustomization, GitRepository};
 use kustomize::{Kustomization, NamespaceGiver, folder_of};
 use privyseal_envelope::Scope;
@@ -173,10 +173,11 @@ fn told_flux<'a>(
         files.iter().flat_map(|file| file.flux.iter().map(move |flux| (file, flux))).collect();
     told.retain(|(file, flux)| !patches.contains(file.within.as_str()) && flux.is_of(&declared));
     let mut patched = patched_flux(all, role);
+    let by_folder = by_folder(all);
     for (_, flux) in told.iter().filter(|(_, flux)| flux.patches_flux) {
         patched.extend(by_within.keys().filter(|path| flux.covers(path)));
-        for (_, kustomization) in all.iter().filter(|(path, _)| flux.builds(path)) {
-            patched.extend(listed(all, kustomization));
+        if let Some(kustomization) = by_folder.get(flux.folder.as_str()) {
+            patched.extend(listed(&by_folder, kustomization));
         }
     }
     told.retain(|(file, flux)| flux.applies && !patched.contains(file.within.as_str()));

@@ -335,25 +335,31 @@ pub(super) fn patched_flux<'a>(
     let patches = |kustomization: &Kustomization| {
         kustomization.patches_flux || kustomization.patches.iter().any(|file| role(file).flux)
     };
+    let by_folder = by_folder(all);
     let mut patched = BTreeSet::new();
     for (path, kustomization) in all.iter().filter(|(_, kustomization)| patches(kustomization)) {
-        patched.extend(listed(all, kustomization));
+        patched.extend(listed(&by_folder, kustomization));
         // A component changes what lies beside it.
         let folder = folder_of(path);
         for parent in all.values().filter(|parent| parent.components.iter().any(|it| it == folder)) {
-            patched.extend(listed(all, parent));
+            patched.extend(listed(&by_folder, parent));
         }
     }
     patched
 }
 
-/// All files that a kustomization lists, and those that it lists.
-pub(super) fn listed<'a>(
+/// All kustomizations, by folder.
+pub(super) fn by_folder<'a>(
     all: &BTreeMap<&'a str, &'a Kustomization>,
+) -> BTreeMap<&'a str, &'a Kustomization> {
+    all.iter().map(|(path, kustomization)| (folder_of(path), *kustomization)).collect()
+}
+
+/// All that a kustomization lists, and what is listed by those that it lists.
+pub(super) fn listed<'a>(
+    by_folder: &BTreeMap<&'a str, &'a Kustomization>,
     kustomization: &'a Kustomization,
 ) -> BTreeSet<&'a str> {
-    let by_folder: BTreeMap<&str, &'a Kustomization> =
-        all.iter().map(|(path, kustomization)| (folder_of(path), *kustomization)).collect();
     let mut seen = BTreeSet::new();
     let mut left = vec![kustomization];
     while let Some(kustomization) = left.pop() {
