@@ -105,6 +105,10 @@ fn the_good_tree_is_worth_something() {
         ("argocd/repositories.yaml", "${DB_PASSWORD}", "hunter2", "PS001"),
         ("sops/secret.yaml", "sops:\n", "other:\n", "PS001"),
         ("clusters/prod/tenants.yaml", "targetNamespace: tenant-one", "force: false", "PS024"),
+        ("clusters/prod/tenants.yaml", "path: ./tenants/one", "path: ./apps/shop/overlays/prod", "PS030"),
+        ("clusters/prod/remote.yaml", "kind: OCIRepository, name: shop", "name: flux-system", "PS039"),
+        ("clusters/prod/remote.yaml", "name: dashboards}\n", "name: flux-system}\n", "PS037"),
+        ("clusters/patched/kustomization.yaml", "kind: Kustomization", "kind: Deployment", "PS037"),
         ("clusters/prod/tenants.yaml", "wait: true", "wait: false", "PS037"),
         ("clusters/prod/tenants.yaml", "wait: true", "wait: true\n  healthChecks: [{kind: x}]", "PS038"),
         ("apps/renamed/sealed.yaml", "app.kubernetes.io/instance", "argocd.argoproj.io/instance", "PS025"),
@@ -122,6 +126,8 @@ fn the_good_tree_is_worth_something() {
             "PS031",
         ),
         ("charts/app/templates/plain.yaml", "{{ randAlphaNum 32 }}", "hunter2", "PS001"),
+        ("apps/shop/base/kustomization.yaml", "sealed.yaml", "other.yaml", "PS026"),
+        ("apps/shop/overlays/prod/kustomization.yaml", ", extra.yaml", "", "PS026"),
         (".privyseal.yaml", "for: [prod]", "for: [staging]", "PS041"),
         (".privyseal.yaml", "for: [prod, staging, glass]", "for: [prod, staging]", "PS048"),
         (".privyseal.yaml", "for: [prod, staging, glass]", "for: [prod, staging, glass, legacy]", "PS047"),
@@ -393,6 +399,20 @@ fn identities_are_found_in_files_that_are_no_manifests() {
     scene.file("notes.txt", "An identity begins with AGE-SECRET-KEY-1 and goes on.\n");
     scene.file(".gitignore", format!("{}/keys.txt\n", scene.read(".gitignore")));
     scene.file("keys.txt", identity.as_str());
+    scene.run("lint --strict").succeeds();
+}
+
+/// What Git ignores is as it should be: Kustomize makes a Secret of it where it is built.
+#[test]
+fn files_of_a_generator_are_found_unless_git_ignores_them() {
+    let scene = repository("tree");
+    scene.file(".gitignore", "");
+    scene.file("apps/shop/base/generated.env", format!("# for tests\npassword={CANARY}\n"));
+    let done = scene.run("lint").done();
+    assert_eq!(done.status, Some(1), "{}", done.stderr);
+    has(&done.stdout, &["apps/shop/base/kustomization.yaml:", "error PS007", "apps/shop/base/generated.env"]);
+    assert!(!leaks(&done.stdout) && !leaks(&done.stderr), "{}", done.stdout);
+    scene.file(".gitignore", "generated.env\n");
     scene.run("lint --strict").succeeds();
 }
 

@@ -10,6 +10,7 @@
 //! are made so that a repository without a fault gets no finding: where a tool may change what is in a file (a chart's
 //! template, a substitution, a patch), nothing is claimed. No finding holds a value.
 
+mod applied;
 mod builds;
 mod code;
 mod comments;
@@ -22,6 +23,7 @@ mod identity;
 mod keys;
 mod known;
 mod kustomize;
+mod listings;
 mod placeholder;
 mod plaintext;
 mod references;
@@ -35,7 +37,9 @@ pub use known::{
     ClusterKeys, JudgedKeyFile, JudgedRecipient, KnownRecipient, judge_key_file, judge_recipient,
 };
 
-use builds::{Build, Builds, Role};
+use applied::Applier;
+use builds::{Build, Builds, Role, by_folder, listed, patched_flux};
+use flux::{FluxKustomization, GitRepository};
 use kustomize::{Kustomization, NamespaceGiver, folder_of};
 use privyseal_envelope::Scope;
 use sealed::SealedFact;
@@ -75,7 +79,10 @@ impl Selection {
 /// Joins what is known of all files, and adds what needs several of them. `more` are findings of key files.
 pub fn conclude(files: Vec<CheckedFile>, more: Vec<Finding>, selection: &Selection) -> Report {
     let mut findings = more;
-    let tree = Tree::new(&files);
+    let kustomizations = kustomizations(&files);
+    let flux = told_flux(&files, &kustomizations);
+    let appliers = appliers(&files, &flux);
+    let tree = Tree::new(&files, &kustomizations, &appliers, flux);
     let asked_for = || files.iter().filter(|file| file.asked_for);
     for file in asked_for() {
         for sealed in &file.sealed {
@@ -94,6 +101,8 @@ pub fn conclude(files: Vec<CheckedFile>, more: Vec<Finding>, selection: &Selecti
     findings.retain(|finding| !by_path.get(finding.path.as_str()).is_some_and(|file| file.ignores(finding)));
     let ignored = before - findings.len();
     findings.sort_by(|a, b| a.order().cmp(&b.order()));
+    // Several builds may say the same of one place.
+    findings.dedup_by(|a, b| a.order() == b.order() && a.field == b.field);
     Report {
         findings,
         files: asked_for().count(),
@@ -135,17 +144,64 @@ struct Tree<'a> {
     sealed: BTreeMap<(&'a str, &'a str), Vec<(&'a SealedFact, &'a CheckedFile)>>,
     builds: Builds<'a>,
     givers: Vec<&'a NamespaceGiver>,
+    /// Kustomizations of Flux of which it is known what they say, and where they stand.
+    flux: Vec<(&'a CheckedFile, &'a FluxKustomization)>,
+}
+
+/// All kustomizations, by path.
+fn kustomizations(files: &[CheckedFile]) -> BTreeMap<&str, &Kustomization> {
+    files.iter().filter_map(|file| Some((file.within.as_str(), file.kustomization.as_ref()?))).collect()
+}
+
+/// The repositories that the tree itself names to Flux.
+fn declared(files: &[CheckedFile]) -> Vec<&GitRepository> {
+    files.iter().flat_map(|file| &file.repositories).collect()
+}
+
+/// Kustomizations of Flux that are of this repository, and that no patch changes.
+fn told_flux<'a>(
+    files: &'a [CheckedFile],
+    all: &BTreeMap<&'a str, &'a Kustomization>,
+) -> Vec<(&'a CheckedFile, &'a FluxKustomization)> {
+    let by_within: BTreeMap<&str, &CheckedFile> =
+        files.iter().map(|file| (file.within.as_str(), file)).collect();
+    let role = |path: &str| by_within.get(path).map_or(Role::default(), |file| file.role());
+    let patches: BTreeSet<&str> =
+        all.values().flat_map(|kustomization| &kustomization.patches).map(String::as_str).collect();
+    let declared = declared(files);
+    let mut told: Vec<_> =
+        files.iter().flat_map(|file| file.flux.iter().map(move |flux| (file, flux))).collect();
+    told.retain(|(file, flux)| !patches.contains(file.within.as_str()) && flux.is_of(&declared));
+    let mut patched = patched_flux(all, role);
+    let by_folder = by_folder(all);
+    for (_, flux) in told.iter().filter(|(_, flux)| flux.patches_flux) {
+        patched.extend(by_within.keys().filter(|path| flux.covers(path)));
+        if let Some(kustomization) = by_folder.get(flux.folder.as_str()) {
+            patched.extend(listed(&by_folder, kustomization));
+        }
+    }
+    told.retain(|(file, flux)| flux.applies && !patched.contains(file.within.as_str()));
+    told
+}
+
+/// All that change what they apply.
+fn appliers(files: &[CheckedFile], flux: &[(&CheckedFile, &FluxKustomization)]) -> Vec<Applier> {
+    let flux = flux.iter().filter_map(|(_, flux)| flux.applier());
+    flux.chain(files.iter().flat_map(|file| &file.argo)).cloned().collect()
 }
 
 impl<'a> Tree<'a> {
-    fn new(files: &'a [CheckedFile]) -> Self {
+    fn new(
+        files: &'a [CheckedFile],
+        kustomizations: &BTreeMap<&'a str, &'a Kustomization>,
+        appliers: &'a [Applier],
+        flux: Vec<(&'a CheckedFile, &'a FluxKustomization)>,
+    ) -> Self {
         let by_within: BTreeMap<&str, &CheckedFile> =
             files.iter().map(|file| (file.within.as_str(), file)).collect();
-        let kustomizations: BTreeMap<&str, &Kustomization> = files
-            .iter()
-            .filter_map(|file| Some((file.within.as_str(), file.kustomization.as_ref()?)))
-            .collect();
-        let builds = Builds::new(&kustomizations, |path| {
+        let sealed = files.iter().filter(|file| file.sealed_count > 0);
+        let sealed: Vec<&str> = sealed.map(|file| file.within.as_str()).collect();
+        let builds = Builds::new(kustomizations, appliers, &sealed, |path| {
             by_within.get(path).map_or(Role::default(), |file| file.role())
         });
         let mut all = BTreeMap::<_, Vec<_>>::new();
@@ -154,8 +210,11 @@ impl<'a> Tree<'a> {
                 all.entry((folder_of(&file.within), fact.name.as_str())).or_default().push((fact, file));
             }
         }
-        let givers = files.iter().flat_map(|file| &file.givers).collect();
-        Self { files, by_within, sealed: all, builds, givers }
+        let declared = declared(files);
+        let of_flux = files.iter().flat_map(|file| &file.flux).filter(|flux| flux.is_of(&declared));
+        let of_flux = of_flux.filter_map(|flux| flux.giver.as_ref());
+        let givers = files.iter().flat_map(|file| &file.givers).chain(of_flux).collect();
+        Self { files, by_within, sealed: all, builds, givers, flux }
     }
 
     /// Names and namespaces: what the object will be called, against what it was sealed for.

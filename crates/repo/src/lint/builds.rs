@@ -3,6 +3,7 @@
 //! Only what is in the tree is looked at. A kustomization that another one lists is not built by itself, so only those
 //! that nobody lists count, with all that they list, and what they list in turn.
 
+use super::applied::{Applier, By};
 use super::kustomize::{Generated, Kustomization, folder_of};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,8 @@ pub(super) struct Role {
     pub(super) seals_strictly: bool,
     /// It makes references follow SealedSecrets.
     pub(super) follows: bool,
+    /// It holds Kustomizations of Flux, or patches of them.
+    pub(super) flux: bool,
 }
 
 /// What comes of the objects of one file in one build.
@@ -59,8 +62,13 @@ pub(super) struct Builds<'a> {
 }
 
 impl<'a> Builds<'a> {
-    /// `role` says what a file is.
-    pub(super) fn new(all: &BTreeMap<&'a str, &'a Kustomization>, role: impl Fn(&str) -> Role) -> Self {
+    /// `appliers` are who applies what is built, `sealed` all files with SealedSecrets, and `role` says what a file is.
+    pub(super) fn new(
+        all: &BTreeMap<&'a str, &'a Kustomization>,
+        appliers: &'a [Applier],
+        sealed: &[&'a str],
+        role: impl Fn(&str) -> Role,
+    ) -> Self {
         let by_folder: BTreeMap<&str, &'a str> = all.keys().map(|path| (folder_of(path), *path)).collect();
         let listed: BTreeSet<&str> = all
             .values()
@@ -76,21 +84,52 @@ impl<'a> Builds<'a> {
             found: Vec::new(),
             generated: Vec::new(),
             follow: BTreeSet::new(),
+            applied: None,
         };
         // Those of a circle list each other, and nobody builds them.
         for root in all.keys().filter(|path| !listed.contains(*path)) {
-            walk.visit(root, root, &mut Vec::new());
+            let applied = walk.applied(appliers, folder_of(root));
+            if applied.is_empty() {
+                walk.visit(root, root, &mut Vec::new());
+            }
+            for applied in applied {
+                walk.applied = Some(applied);
+                walk.visit(root, root, &mut Vec::new());
+            }
+            walk.applied = None;
+        }
+        // What others list may be applied by itself, too.
+        for root in listed {
+            for applier in appliers.iter().filter(|applier| applier.folder == folder_of(root)) {
+                if applier.changes() {
+                    walk.applied = Some(Applied { applier, instead: true });
+                    walk.visit(root, root, &mut Vec::new());
+                }
+            }
+            walk.applied = None;
+        }
+        let mut beside = Vec::new();
+        for file in sealed.iter().filter(|file| file.ends_with(".yaml") || file.ends_with(".yml")) {
+            let applied = walk.applied(appliers, file);
+            beside.extend(applied.into_iter().map(|applied| (*file, alone(applied.applier))));
         }
         let (generated, follow) = (walk.generated, walk.follow);
         let mut this = Self { of_file: BTreeMap::new(), files: BTreeMap::new(), patches, generated, follow };
         for (file, build) in walk.found {
             this.files.entry(build.root.clone()).or_default().insert(file.clone());
-            let builds = this.of_file.entry(file).or_default();
-            if !builds.contains(&build) {
-                builds.push(build);
-            }
+            this.add(&file, build);
+        }
+        for (file, build) in beside {
+            this.add(file, build);
         }
         this
+    }
+
+    fn add(&mut self, file: &str, build: Build) {
+        let builds = self.of_file.entry(file.to_owned()).or_default();
+        if !builds.contains(&build) {
+            builds.push(build);
+        }
     }
 
     pub(super) fn of(&self, file: &str) -> &[Build] {
@@ -131,9 +170,40 @@ struct Walk<'w, 'a, F> {
     found: Vec<(String, Build)>,
     generated: Vec<GeneratedIn<'a>>,
     follow: BTreeSet<String>,
+    /// Who applies what is built now.
+    applied: Option<Applied<'a>>,
+}
+
+/// How something is applied.
+#[derive(Clone, Copy)]
+struct Applied<'a> {
+    applier: &'a Applier,
+    /// What it says stands in the place of what the kustomization says. Else it comes on top.
+    instead: bool,
 }
 
 impl<'a, F: Fn(&str) -> Role> Walk<'_, 'a, F> {
+    /// Who applies a file without a kustomization, or the folder of one. Flux makes a kustomization where there is none,
+    /// and that lists folders with one and all other files, at any depth.
+    fn applied(&self, appliers: &'a [Applier], path: &str) -> Vec<Applied<'a>> {
+        let is_free = |applier: &Applier| {
+            let mut folder = path;
+            while !folder.is_empty() && folder != applier.folder {
+                folder = folder_of(folder);
+                if self.by_folder.contains_key(folder) {
+                    return false;
+                }
+            }
+            folder == applier.folder
+        };
+        let applied = |applier: &'a Applier| {
+            let instead = applier.folder == path;
+            let on_top = applier.by == By::Flux && applier.covers(path) && is_free(applier);
+            (instead || on_top).then_some(Applied { applier, instead })
+        };
+        appliers.iter().filter_map(applied).collect()
+    }
+
     /// `chain` is the way from the root down.
     fn visit(&mut self, root: &str, path: &'a str, chain: &mut Vec<&'a str>) {
         if chain.contains(&path) || self.left == 0 {
@@ -193,20 +263,113 @@ impl<'a, F: Fn(&str) -> Role> Walk<'_, 'a, F> {
         // From the inside out: the outermost namespace wins, and prefixes add up.
         for path in chain.iter().rev() {
             let Some(kustomization) = self.all.get(path) else { continue };
+            let (mut namespace, mut by) = (&kustomization.namespace, *path);
+            let (mut prefix, mut suffix) = (&kustomization.prefix, &kustomization.suffix);
+            let mut renamed_by = *path;
+            let instead = self.applied.filter(|applied| applied.instead && chain.first() == Some(path));
+            if let Some(Applied { applier, .. }) = instead {
+                if applier.namespace.is_some() {
+                    (namespace, by) = (&applier.namespace, &applier.label);
+                }
+                if !applier.prefix.is_empty() {
+                    (prefix, renamed_by) = (&applier.prefix, &applier.label);
+                }
+                if !applier.suffix.is_empty() {
+                    (suffix, renamed_by) = (&applier.suffix, &applier.label);
+                }
+            }
             let patched = kustomization.patches.iter().any(|patch| (self.role)(patch).sealed);
             build.unknown |= kustomization.unknown || kustomization.patches_sealed || patched;
-            if let Some(namespace) = &kustomization.namespace {
+            if let Some(namespace) = namespace {
                 build.namespace = Some(namespace.clone());
-                build.namespace_by = Some((*path).to_owned());
+                build.namespace_by = Some(by.to_owned());
             }
-            if !kustomization.prefix.is_empty() || !kustomization.suffix.is_empty() {
-                build.prefix.insert_str(0, &kustomization.prefix);
-                build.suffix.push_str(&kustomization.suffix);
-                build.name_by = Some((*path).to_owned());
+            if !prefix.is_empty() || !suffix.is_empty() {
+                build.prefix.insert_str(0, prefix);
+                build.suffix.push_str(suffix);
+                build.name_by = Some(renamed_by.to_owned());
+            }
+        }
+        if let Some(Applied { applier, instead }) = self.applied {
+            build.unknown |= applier.unknown;
+            if !instead {
+                on_top(&mut build, applier);
             }
         }
         build
     }
+}
+
+/// What comes of a file that no kustomization lists, and Flux applies.
+fn alone(applier: &Applier) -> Build {
+    let mut build = Build {
+        root: applier.label.clone(),
+        namespace: None,
+        namespace_by: None,
+        prefix: String::new(),
+        suffix: String::new(),
+        name_by: None,
+        unknown: applier.unknown,
+    };
+    on_top(&mut build, applier);
+    build
+}
+
+fn on_top(build: &mut Build, applier: &Applier) {
+    if applier.namespace.is_some() {
+        build.namespace.clone_from(&applier.namespace);
+        build.namespace_by = Some(applier.label.clone());
+    }
+    if applier.renames() {
+        build.prefix.insert_str(0, &applier.prefix);
+        build.suffix.push_str(&applier.suffix);
+        build.name_by = Some(applier.label.clone());
+    }
+}
+
+/// Files that are objects of kustomizations which patch Kustomizations of Flux: what comes of these is not known.
+pub(super) fn patched_flux<'a>(
+    all: &BTreeMap<&'a str, &'a Kustomization>,
+    role: impl Fn(&str) -> Role,
+) -> BTreeSet<&'a str> {
+    let patches = |kustomization: &Kustomization| {
+        kustomization.patches_flux || kustomization.patches.iter().any(|file| role(file).flux)
+    };
+    let by_folder = by_folder(all);
+    let mut patched = BTreeSet::new();
+    for (path, kustomization) in all.iter().filter(|(_, kustomization)| patches(kustomization)) {
+        patched.extend(listed(&by_folder, kustomization));
+        // A component changes what lies beside it.
+        let folder = folder_of(path);
+        for parent in all.values().filter(|parent| parent.components.iter().any(|it| it == folder)) {
+            patched.extend(listed(&by_folder, parent));
+        }
+    }
+    patched
+}
+
+/// All kustomizations, by folder.
+pub(super) fn by_folder<'a>(
+    all: &BTreeMap<&'a str, &'a Kustomization>,
+) -> BTreeMap<&'a str, &'a Kustomization> {
+    all.iter().map(|(path, kustomization)| (folder_of(path), *kustomization)).collect()
+}
+
+/// All that a kustomization lists, and what is listed by those that it lists.
+pub(super) fn listed<'a>(
+    by_folder: &BTreeMap<&'a str, &'a Kustomization>,
+    kustomization: &'a Kustomization,
+) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    let mut left = vec![kustomization];
+    while let Some(kustomization) = left.pop() {
+        for resource in &kustomization.resources {
+            if seen.insert(resource.as_str()) {
+                left.extend(by_folder.get(resource.as_str()));
+            }
+        }
+    }
+    seen
 }
 
 /// More than any repository has, and soon done: bases that list bases multiply.
@@ -227,7 +390,7 @@ mod tests {
         let all: Vec<_> = files.iter().map(|(path, text)| (*path, kustomization(path, text))).collect();
         let by_path = all.iter().map(|(path, kustomization)| (*path, kustomization)).collect();
         let role = |path: &str| Role { sealed: path.ends_with("sealed.yaml"), ..Role::default() };
-        check(&Builds::new(&by_path, role));
+        check(&Builds::new(&by_path, &[], &[], role));
     }
 
     fn told(builds: &Builds<'_>, file: &str) -> Vec<String> {

@@ -74,8 +74,8 @@ codes! {
     PlainKey = "PS005", Error, "an opening key in plain text";
     /// The same of age.
     PlainIdentity = "PS006", Error, "an age identity in plain text";
-    /// `secretGenerator` with values.
-    PlainLiteral = "PS007", Error, "a literal of a secretGenerator in plain text";
+    /// `secretGenerator` with values, or with files of them.
+    PlainLiteral = "PS007", Error, "plain text that a secretGenerator makes a Secret of";
 
     /// Not what the schema asks for.
     Schema = "PS010", Error, "a SealedSecret that cannot be read";
@@ -100,6 +100,8 @@ codes! {
     NoNamespace = "PS024", Note, "no namespace, and the scope binds to it";
     /// What Argo CD, Flux or Helm write on what they apply.
     Tracking = "PS025", Warning, "the mark of another tool in the template";
+    /// Nobody applies it.
+    Unlisted = "PS026", Note, "a SealedSecret that no kustomization lists";
 
     /// A kustomization moves it.
     KustomizeNamespace = "PS030", Warning, "a kustomization that changes the namespace";

@@ -1,16 +1,17 @@
 //! One file: what it tells by itself, and what of it matters to others.
 
+use super::applied::{self, Applier};
 use super::builds::Role;
 use super::code::Code;
 use super::comments::{self, Comment};
 use super::embedded;
 use super::finding::{Finding, Text};
-use super::flux::{self, FluxKustomization};
+use super::flux::{self, FluxKustomization, GitRepository};
 use super::identity;
 use super::keys::Expected;
 use super::kustomize::{self, Kustomization, NamespaceGiver};
 use super::placeholder::is_template;
-use super::plaintext::{self, PlainSecret};
+use super::plaintext::{self, PlainSecret, Readable};
 use super::references::{self, Reference};
 use super::sealed::{self, SealedFact};
 use jiff::Timestamp;
@@ -44,9 +45,15 @@ pub struct CheckedFile {
     pub(super) findings: Vec<Finding>,
     pub(super) sealed: Vec<SealedFact>,
     pub(super) plain: Vec<PlainSecret>,
+    /// It is no manifest, and what a Secret that is made of it would hold.
+    pub(super) readable: Readable,
     pub(super) kustomization: Option<Kustomization>,
     pub(super) givers: Vec<NamespaceGiver>,
     pub(super) flux: Vec<FluxKustomization>,
+    /// What Argo CD applies.
+    pub(super) argo: Vec<Applier>,
+    /// Other repositories, and perhaps this one.
+    pub(super) repositories: Vec<GitRepository>,
     /// Secrets that its objects refer to.
     pub(super) references: Vec<Reference>,
     /// It declares a function that seals, strictly.
@@ -70,9 +77,12 @@ impl CheckedFile {
             findings: Vec::new(),
             sealed: Vec::new(),
             plain: Vec::new(),
+            readable: Readable::default(),
             kustomization: None,
             givers: Vec::new(),
             flux: Vec::new(),
+            argo: Vec::new(),
+            repositories: Vec::new(),
             references: Vec::new(),
             seals_strictly: false,
             follows: false,
@@ -92,6 +102,7 @@ impl CheckedFile {
             refers: !self.references.is_empty(),
             seals_strictly: self.seals_strictly,
             follows: self.follows,
+            flux: !self.flux.is_empty(),
         }
     }
 }
@@ -143,13 +154,15 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
                 sealed::Outcome::Unreadable => {}
             }
         } else {
-            file.givers.extend(kustomize::namespace_giver(document));
-            if let Some(flux) = flux::read(&text, document) {
+            file.argo.extend(applied::of_argo(input.path, document));
+            file.repositories.extend(flux::git_repository(document));
+            if let Some(flux) = flux::read(input.path, &text, document) {
                 file.flux.push(flux);
             } else if kustomization && file.kustomization.is_none() {
                 file.kustomization = Some(kustomize::read(input.within, &text, document));
                 plaintext::check_generators(&text, document, &mut file.findings);
             } else {
+                file.givers.extend(kustomize::namespace_giver(document));
                 file.references.extend(references::of(document));
                 file.seals_strictly |= kustomize::seals_strictly(document);
             }
@@ -165,8 +178,10 @@ pub fn check_file(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
 /// them a namespace is read, and of the rest only whether it may hold a SealedSecret. A hook of Git that names one file must
 /// not cost as much as the whole repository.
 pub fn check_neighbour(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
-    let gives = contains(input.bytes, b"targetNamespace") || contains(input.bytes, b"argoproj.io/");
-    if gives || kustomize::is_kustomization_file(input.within) {
+    const WORDS: [&[u8]; 3] =
+        [b"argoproj.io/", b"kustomize.toolkit.fluxcd.io/", b"source.toolkit.fluxcd.io/"];
+    let applies = WORDS.iter().any(|word| contains(input.bytes, word));
+    if applies || kustomize::is_kustomization_file(input.within) {
         return check_file(input, now);
     }
     let mut file = CheckedFile::new(input);
@@ -175,9 +190,11 @@ pub fn check_neighbour(input: &FileInput<'_>, now: Timestamp) -> CheckedFile {
     file
 }
 
-/// Looks at a file that is no manifest, such as `keys.txt`: for keys alone.
+/// Looks at a file that is no manifest, such as `keys.txt`: for keys, and whether a Secret that a kustomization makes of
+/// it would be plain text.
 pub fn check_other(input: &FileInput<'_>) -> CheckedFile {
     let mut file = CheckedFile::new(input);
+    file.readable = plaintext::readable(input.within, input.bytes);
     if let Ok(text) = str::from_utf8(input.bytes)
         && identity::may_hold_one(input.bytes)
     {
@@ -190,7 +207,7 @@ pub fn check_other(input: &FileInput<'_>) -> CheckedFile {
 
 /// Whether anything in a file could be for us. Most files of a repository are done here, without being parsed.
 fn is_interesting(bytes: &[u8]) -> bool {
-    const WORDS: [&[u8]; 7] = [
+    const WORDS: [&[u8]; 8] = [
         b"Secret",
         b"secretKeyRef",
         b"secretName",
@@ -198,6 +215,7 @@ fn is_interesting(bytes: &[u8]) -> bool {
         b"targetNamespace",
         b"argoproj.io/",
         b"kustomize.toolkit.fluxcd.io/",
+        b"source.toolkit.fluxcd.io/",
     ];
     WORDS.iter().any(|word| contains(bytes, word)) || identity::may_hold_one(bytes)
 }

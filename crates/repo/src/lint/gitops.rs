@@ -7,20 +7,24 @@ use super::code::Code;
 use super::file::CheckedFile;
 use super::finding::Finding;
 use super::flux::FluxKustomization;
+use super::listings::Listings;
 use super::sealed::SealedFact;
 use privyseal_envelope::Scope;
 use std::collections::BTreeSet;
 
 impl Tree<'_> {
     pub(super) fn gitops(&self, out: &mut Vec<Finding>) {
+        let listings = Listings::new(self.files);
         for file in self.files.iter().filter(|file| file.asked_for) {
             for sealed in &file.sealed {
                 self.left_behind(file, sealed, out);
             }
-            for flux in &file.flux {
-                self.flux(flux, out);
-            }
+            listings.check(file, out);
             self.copied(file, out);
+            self.secret_files(file, out);
+        }
+        for (_, flux) in self.flux.iter().filter(|(file, _)| file.asked_for) {
+            self.flux(flux, out);
         }
         for generated in self.builds.generated() {
             if self.by_within.get(generated.by).is_some_and(|file| file.asked_for) {
@@ -100,6 +104,26 @@ impl Tree<'_> {
             };
             out.push(generated.at.finding(Code::Generated, message).cure("remove one of the two"));
             return;
+        }
+    }
+
+    /// A Secret of files that everybody can read. One that Git ignores is not in the tree.
+    fn secret_files(&self, file: &CheckedFile, out: &mut Vec<Finding>) {
+        for made in file.kustomization.iter().flat_map(|kustomization| &kustomization.secret_files) {
+            let is_plain = |other: &CheckedFile| match made.lines {
+                true => other.readable.lines,
+                false => other.readable.whole,
+            };
+            let named = made.paths.iter().filter_map(|path| self.by_within.get(path.as_str()));
+            let plain: Vec<&str> =
+                named.filter(|other| is_plain(other)).map(|other| other.path.as_str()).collect();
+            if !plain.is_empty() {
+                let message = format!("a Secret is made of plain text in {}", plain.join(", "));
+                out.push(made.at.finding(Code::PlainLiteral, message).cure(
+                    "take the file out of Git, seal the Secret and list that, and change the values: whoever has the \
+                     repository has them",
+                ));
+            }
         }
     }
 

@@ -5,15 +5,26 @@ use super::finding::{Anchor, Text};
 use super::placeholder::is_template;
 use privyseal_envelope::Scope;
 use privyseal_manifest::{Document, View, names};
+use std::collections::BTreeSet;
 
 /// What a `kustomization.yaml` says. Paths are from the root of the repository.
 pub(super) struct Kustomization {
     /// What it lists: files and folders.
     pub(super) resources: Vec<String>,
+    /// All that it names in any place, as far as it may be a file or a folder.
+    pub(super) mentions: BTreeSet<String>,
+    /// Folders of which it lists what is filled in later.
+    pub(super) patterns: Vec<String>,
+    /// Generators, functions or components may bring more.
+    pub(super) brings_more: bool,
     /// Files with patches.
     pub(super) patches: Vec<String>,
     /// It patches SealedSecrets: what comes of them is not known.
     pub(super) patches_sealed: bool,
+    /// It patches Kustomizations of Flux, written in place or by a target.
+    pub(super) patches_flux: bool,
+    /// Of the resources those that change what lies beside them.
+    pub(super) components: Vec<String>,
     pub(super) namespace: Option<String>,
     pub(super) prefix: String,
     pub(super) suffix: String,
@@ -27,6 +38,8 @@ pub(super) struct Kustomization {
     pub(super) configurations: Vec<String>,
     /// Secrets that it makes.
     pub(super) generated: Vec<Generated>,
+    /// Files that it makes Secrets of.
+    pub(super) secret_files: Vec<SecretFiles>,
     /// Sealed values that it copies.
     pub(super) copied: Vec<Copied>,
 }
@@ -39,6 +52,14 @@ pub(super) struct Generated {
     pub(super) hashed: bool,
     /// Its own annotations say a scope wider than strict.
     pub(super) wide: bool,
+    pub(super) at: Anchor,
+}
+
+/// What `envs`, `env` or `files` of an item of `secretGenerator` name.
+pub(super) struct SecretFiles {
+    pub(super) paths: Vec<String>,
+    /// Each line is an item.
+    pub(super) lines: bool,
     pub(super) at: Anchor,
 }
 
@@ -71,8 +92,15 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
     };
     let mut this = Kustomization {
         resources: Vec::new(),
+        mentions: BTreeSet::new(),
+        patterns: Vec::new(),
+        brings_more: ["generators", "transformers", "components"]
+            .iter()
+            .any(|name| root.field(&[name]).is_some()),
         patches: Vec::new(),
         patches_sealed: false,
+        patches_flux: false,
+        components: list("components").into_iter().filter_map(|folder_of| join(folder, folder_of)).collect(),
         namespace: Some(text("namespace").to_owned()).filter(|text| !text.is_empty()),
         prefix: text("namePrefix").to_owned(),
         suffix: text("nameSuffix").to_owned(),
@@ -81,11 +109,17 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
         seals_strictly: false,
         configurations: list("configurations").into_iter().filter_map(|file| join(folder, file)).collect(),
         generated: generated(file, document),
+        secret_files: secret_files(folder, file, document),
         copied: copied(file, document),
     };
     for resource in ["resources", "bases", "components"].into_iter().flat_map(list) {
         this.resources.extend(join(folder, resource));
+        if is_template(resource) || resource.contains('*') {
+            let fixed = fixed_folder(&format!("{folder}/{resource}"));
+            this.patterns.push(fixed.unwrap_or_default());
+        }
     }
+    mentions(folder, root, &mut this.mentions);
     for function in list("transformers") {
         if is_inline(function) {
             let documents = privyseal_manifest::read(function.as_bytes(), path).unwrap_or_default();
@@ -102,24 +136,67 @@ pub(super) fn read(path: &str, file: &Text<'_>, document: &Document) -> Kustomiz
             for field in ["path", "patch"] {
                 item.text_at(&[field]).into_iter().for_each(|patch| this.patch(folder, patch));
             }
-            let targets = item.field(&["targets"]).into_iter().flat_map(|field| field.value.items());
-            let kinds = item.text_at(&["target", "kind"]).into_iter();
-            let mut kinds = kinds.chain(targets.filter_map(|target| target.text_at(&["select", "kind"])));
-            this.patches_sealed |= kinds.any(|kind| kind.contains("SealedSecret"));
+            this.patches_sealed |= patches(item, SEALED);
+            this.patches_flux |= patches(item, FLUX);
         }
     }
     this
+}
+
+/// Every text that may be a path, and the path of a generator's `NAME=PATH`.
+fn mentions(folder: &str, view: View<'_>, out: &mut BTreeSet<String>) {
+    if let Some(text) = view.text().filter(|text| !text.contains('\n')) {
+        let path = text.split_once('=').map_or(text, |(_, path)| path);
+        out.extend(join(folder, path));
+    }
+    view.items().for_each(|item| mentions(folder, item, out));
+    view.fields().for_each(|field| mentions(folder, field.value, out));
 }
 
 impl Kustomization {
     /// A patch: a file, or the patch itself.
     fn patch(&mut self, folder: &str, patch: &str) {
         if is_inline(patch) {
-            self.patches_sealed |= patch.contains("SealedSecret");
+            self.patches_sealed |= patch.contains(SEALED.kind);
+            self.patches_flux |= patch.contains(FLUX.kind);
         } else {
             self.patches.extend(join(folder, patch));
         }
     }
+}
+
+/// A kind of objects that patches may change.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    group: &'static str,
+    kind: &'static str,
+}
+
+pub(super) const SEALED: Kind = Kind { group: "bitnami.com", kind: names::SEALED_SECRET_KIND };
+pub(super) const FLUX: Kind = Kind { group: "kustomize.toolkit.fluxcd.io", kind: "Kustomization" };
+
+/// Whether an item of `patches` or `replacements` may change objects of a kind, as far as it says so itself.
+pub(super) fn patches(item: View<'_>, kind: Kind) -> bool {
+    let targets = item.field(&["targets"]).into_iter().flat_map(|field| field.value.items());
+    let targets = targets.filter_map(|target| target.field(&["select"]));
+    let mut targets = item.field(&["target"]).into_iter().chain(targets).map(|field| field.value);
+    let inline = item.text_at(&["patch"]).unwrap_or_default();
+    inline.contains(kind.kind) || targets.any(|target| selects(target, kind))
+}
+
+/// Whether a target may be of a kind. What it says of kind and group are regular expressions, and what it leaves out is
+/// any.
+fn selects(target: View<'_>, kind: Kind) -> bool {
+    let may_be = |field: &str, wanted: &str| {
+        let pattern = target.text_at(&[field]).unwrap_or_default();
+        let one = |pattern: &str| {
+            let pattern = pattern.trim_matches(['^', '$', '(', ')', ' ']);
+            let is_pattern = pattern.contains(['*', '+', '?', '[', '\\']);
+            pattern.is_empty() || is_pattern || pattern == wanted || is_template(pattern)
+        };
+        pattern.split('|').any(one)
+    };
+    may_be("group", kind.group) && may_be("kind", kind.kind)
 }
 
 /// Whether it is what Kustomize would else read in a file.
@@ -149,6 +226,27 @@ fn generated(file: &Text<'_>, document: &Document) -> Vec<Generated> {
         })
     });
     generated.collect()
+}
+
+fn secret_files(folder: &str, file: &Text<'_>, document: &Document) -> Vec<SecretFiles> {
+    let mut found = Vec::new();
+    let items = document.view().field(&["secretGenerator"]).into_iter().flat_map(|field| field.value.items());
+    for (index, item) in items.enumerate() {
+        for name in ["envs", "env", "files"] {
+            let Some(field) = item.field(&[name]) else { continue };
+            let lines = name != "files";
+            // The name of an item may stand before the path.
+            let path = |text: &str| match text.split_once('=').filter(|_| !lines) {
+                Some((_, path)) => join(folder, path),
+                None => join(folder, text),
+            };
+            let texts = field.value.text().into_iter().chain(field.value.items().filter_map(View::text));
+            let paths = texts.filter_map(path).collect();
+            let at = file.anchor_in_list(document, &format!("secretGenerator[{index}].{name}"), field);
+            found.push(SecretFiles { paths, lines, at });
+        }
+    }
+    found
 }
 
 fn copied(file: &Text<'_>, document: &Document) -> Vec<Copied> {
@@ -205,16 +303,25 @@ pub(super) fn namespace_giver(document: &Document) -> Option<NamespaceGiver> {
         }
         _ => return None,
     };
-    // Up to where it depends on something.
-    let fixed = folder.split('/').take_while(|part| !is_template(part) && !part.contains('*'));
-    join("", &fixed.collect::<Vec<_>>().join("/")).map(|folder| NamespaceGiver { folder })
+    fixed_folder(folder).map(|folder| NamespaceGiver { folder })
 }
 
 impl NamespaceGiver {
     pub(super) fn covers(&self, path: &str) -> bool {
-        self.folder.is_empty()
-            || path.strip_prefix(&self.folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        lies_in(path, &self.folder)
     }
+}
+
+/// A folder from the root of the repository, up to where it depends on something.
+pub(super) fn fixed_folder(path: &str) -> Option<String> {
+    let fixed = path.split('/').take_while(|part| !is_template(part) && !part.contains('*'));
+    join("", &fixed.collect::<Vec<_>>().join("/"))
+}
+
+/// Whether a path is a folder, or lies in it or below.
+pub(super) fn lies_in(path: &str, folder: &str) -> bool {
+    folder.is_empty()
+        || path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The folder of a path, empty for the root.

@@ -1,6 +1,7 @@
 //! Secrets that anybody can read.
 
 use super::code::Code;
+use super::file::contains;
 use super::finding::{Finding, Show, Text};
 use super::placeholder::{is_placeholder, is_public};
 use privyseal_envelope::{Item, Plaintext};
@@ -56,7 +57,37 @@ pub(super) fn check(text: &Text<'_>, document: &Document) -> Option<PlainSecret>
     })
 }
 
-/// Looks for values of Secrets in a kustomization itself. Those in the files that it names are not looked at.
+/// What of a file can be read, if a Secret is made of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Readable {
+    /// As the value of one item.
+    pub(super) whole: bool,
+    /// As an item in each line.
+    pub(super) lines: bool,
+}
+
+/// Looks at a file that is no manifest. What a tool has encrypted says so in its name or its text.
+pub(super) fn readable(path: &str, bytes: &[u8]) -> Readable {
+    const ENCRYPTED: [&[u8]; 6] = [
+        b"ENC[",
+        b"age-encryption.org/v1",
+        b"BEGIN AGE ENCRYPTED FILE",
+        b"BEGIN PGP MESSAGE",
+        b"$ANSIBLE_VAULT",
+        b"GITCRYPT",
+    ];
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_encrypted =
+        name.split('.').any(|part| matches!(part, "enc" | "sops" | "encrypted" | "age" | "gpg"))
+            || ENCRYPTED.iter().any(|mark| contains(bytes, mark));
+    let Ok(text) = str::from_utf8(bytes) else { return Readable::default() };
+    let is_value = |text: &str| !is_placeholder(text.trim_matches(['"', '\''])) && !is_public(text);
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let mut values = lines.filter_map(|line| Some(line.split_once('=')?.1));
+    Readable { whole: !is_encrypted && is_value(text), lines: !is_encrypted && values.any(is_value) }
+}
+
+/// Looks for values of Secrets in a kustomization itself. Those in the files that it names wait until all files are read.
 pub(super) fn check_generators(text: &Text<'_>, document: &Document, out: &mut Vec<Finding>) {
     let generators = document.view().field(&["secretGenerator"]);
     for (index, generator) in generators.into_iter().flat_map(|field| field.value.items()).enumerate() {

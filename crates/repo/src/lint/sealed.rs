@@ -71,6 +71,7 @@ pub(super) fn check(
     object.scopes(out);
     object.template_literals(out);
     object.tracking(out);
+    object.forced(out);
     object.litter(out);
     object.values(expected, now, out);
     object.sizes(out);
@@ -186,6 +187,20 @@ impl Object<'_> {
                     self.at(Code::TemplateLiteral, &["spec", "template", "data", item], message)
                         .cure("if it is secret, seal it and write `{{ index . \"ITEM\" }}`"),
                 );
+            }
+        }
+    }
+
+    /// What Flux takes for `force: true` on one object, be it a label or an annotation.
+    fn forced(&self, out: &mut Vec<Finding>) {
+        const FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
+        for field in ["annotations", "labels"] {
+            let path = ["metadata", field, FORCE];
+            let value = self.document.view().text_at(&path);
+            if value.is_some_and(|value| value.eq_ignore_ascii_case("enabled")) {
+                let message = "where the API server refuses a change, be it for a bad label, Flux deletes this \
+                               SealedSecret, and its Secret goes with it";
+                out.push(self.showing(Code::FluxForces, &path, message).cure("remove it"));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Rules on small texts. Whole repositories, with real seals, are in the tests of the command line.
 
+mod gitops;
+
 use super::*;
 use crate::{ClusterName, KeyFile, KeySource, Pin, Subject, Trust};
 use jiff::Timestamp;
