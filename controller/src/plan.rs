@@ -3,7 +3,6 @@
 //! A Secret that is not ours is never touched (whose it is: `ownership`). [`Plan::Replace`] carries the uid and the
 //! resourceVersion that were judged, so that the API server refuses the write if anything changed in between.
 
-use crate::marker::SecretVersion;
 use crate::outcome::{Outcome, Reason};
 use crate::ownership::{Owner, Standing};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -19,8 +18,8 @@ pub(crate) enum Plan {
     Create(Box<Secret>),
     /// It is ours and differs: replace it.
     Replace(Box<Secret>),
-    /// It is ours and right.
-    Keep(SecretVersion),
+    /// It is ours and right; its metadata.
+    Keep(Box<ObjectMeta>),
     /// It must not be written.
     Refuse(Outcome),
 }
@@ -53,7 +52,7 @@ pub(crate) fn plan(mut desired: Secret, owner: &Owner, existing: Option<&Secret>
     let mut metadata = merged(&existing.metadata, &desired.metadata);
     owner.hold(&mut metadata);
     if same_content && metadata == existing.metadata {
-        return Plan::Keep(SecretVersion::of(&existing.metadata));
+        return Plan::Keep(Box::new(metadata));
     }
     // The API server keeps its own record of who set what.
     desired.metadata = ObjectMeta { managed_fields: None, ..metadata };

@@ -70,6 +70,7 @@ impl Reconciler {
     /// One pass. Says what the queue shall do.
     pub(crate) async fn pass(&self, key: &Key) -> Next {
         let held = self.keys.borrow().clone();
+        self.index.lock().begin(key);
         if self.index.lock().is_in_sync(key, &self.marker_key, |id| self.holds(&held, id)) {
             self.metrics.passes_in_sync.inc();
             self.forget_file_keys(key);
@@ -77,6 +78,7 @@ impl Reconciler {
         }
         let started = std::time::Instant::now();
         let next = match self.visit(key, &held).await {
+            Ok(Next::Wait) if self.index.lock().is_overtaken(key) => Next::Again,
             Ok(next) => next,
             Err(Stop::Silent) => {
                 self.forget_file_keys(key);
@@ -169,14 +171,15 @@ impl Reconciler {
             }
         };
         let items = secret.data.len();
-        let version = match self.write(key, secret, &owner).await? {
-            Ok(version) => version,
+        let written = match self.write(key, secret, &owner).await? {
+            Ok(written) => written,
             Err(outcome) => return Ok(outcome),
         };
         self.forget_file_keys(key);
+        let version = SecretVersion::of(&written);
         let marker = self.marker_key.mark(&owner.uid, &input, &version, &opened_with);
         let proof = Proof { marker, opened_with };
-        self.index.lock().prove(key, &owner, version, proof.clone());
+        self.index.lock().prove(key, &owner, &written, proof.clone());
         let plural = if items == 1 { "item" } else { "items" };
         let stays = match owner.deletion_policy {
             DeletionPolicy::Delete => "",
@@ -233,7 +236,7 @@ impl Reconciler {
         match written.await {
             Ok(Some(metadata)) => {
                 self.metrics.secret_written(SecretWrite::Replace);
-                self.index.lock().apply_secret(key, &metadata);
+                self.index.lock().wrote_secret(key, &metadata);
                 Ok(true)
             }
             Ok(None) => Ok(true),
@@ -330,14 +333,14 @@ impl Reconciler {
         Ok(opened)
     }
 
-    /// Makes the Secret right. The first write is a create: only if the API server knows a Secret of that name is it
-    /// read and judged.
+    /// Makes the Secret right, and gives its metadata as the API server answered it. The first write is a create: only
+    /// if the API server knows a Secret of that name is it read and judged.
     async fn write(
         &self,
         key: &Key,
         secret: Secret,
         owner: &Owner,
-    ) -> Result<Result<SecretVersion, Outcome>, Stop> {
+    ) -> Result<Result<ObjectMeta, Outcome>, Stop> {
         let secrets = SecretApi::new(self.client.clone(), &key.namespace);
         let known = self.index.lock().has_secret(key);
         if !known {
@@ -346,7 +349,7 @@ impl Reconciler {
             match bounded(secrets.create(&new, FIELD_MANAGER)).await {
                 Ok(metadata) => {
                     self.metrics.secret_written(SecretWrite::Create);
-                    return Ok(Ok(SecretVersion::of(&metadata)));
+                    return Ok(Ok(metadata));
                 }
                 Err(error) if failure::is_already_exists(&error) => {}
                 Err(error) => return self.failed(&error),
@@ -356,24 +359,25 @@ impl Reconciler {
             Ok(existing) => existing,
             Err(error) => return self.failed(&error),
         };
-        match plan(secret, owner, existing.as_ref()) {
-            Plan::Keep(version) => Ok(Ok(version)),
-            Plan::Refuse(outcome) => Ok(Err(outcome)),
-            // It went away since the watch told of it: the next pass creates it.
-            Plan::Create(_) => {
-                self.index.lock().delete_secret(key);
-                Err(Stop::Conflict)
+        let (written, write) = match plan(secret, owner, existing.as_ref()) {
+            Plan::Keep(metadata) => return Ok(Ok(*metadata)),
+            Plan::Refuse(outcome) => return Ok(Err(outcome)),
+            // It went away since the watch told of it.
+            Plan::Create(new) => {
+                self.check_leading()?;
+                (bounded(secrets.create(&new, FIELD_MANAGER)).await, SecretWrite::Create)
             }
             Plan::Replace(new) => {
                 self.check_leading()?;
-                match bounded(secrets.replace(&new, FIELD_MANAGER)).await {
-                    Ok(metadata) => {
-                        self.metrics.secret_written(SecretWrite::Replace);
-                        Ok(Ok(SecretVersion::of(&metadata)))
-                    }
-                    Err(error) => self.failed(&error),
-                }
+                (bounded(secrets.replace(&new, FIELD_MANAGER)).await, SecretWrite::Replace)
             }
+        };
+        match written {
+            Ok(metadata) => {
+                self.metrics.secret_written(write);
+                Ok(Ok(metadata))
+            }
+            Err(error) => self.failed(&error),
         }
     }
 

@@ -53,8 +53,8 @@ fn what_is_missing_is_created_with_an_owner() {
 #[test]
 fn what_is_right_is_kept() {
     let existing = stored(secret(&[("a", "1")]));
-    let Plan::Keep(version) = plan(secret(&[("a", "1")]), &owner(), Some(&existing)) else { panic!() };
-    assert_eq!(version, SecretVersion { uid: "s1".into(), resource_version: "7".into() });
+    let Plan::Keep(kept) = plan(secret(&[("a", "1")]), &owner(), Some(&existing)) else { panic!() };
+    assert_eq!(*kept, existing.metadata);
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! An owned Secret is exact: what somebody changes by hand is set right.
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
 use privyseal_tests::eventually::{PATIENCE, eventually};
-use privyseal_tests::objects::{self, wait_for_condition, wait_for_secret};
+use privyseal_tests::objects::{self, sealed_secrets, wait_for_condition, wait_for_secret};
 use privyseal_tests::world::Place;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
 async fn change(place: &Place, patch: Value) {
     let api: Api<Secret> = Api::namespaced(place.client.clone(), &place.namespace);
@@ -79,4 +82,63 @@ async fn a_scope_annotation_alone_is_followed() {
     sealed["metadata"]["annotations"][annotation] = json!("true");
     objects::apply(&place.client, None, &sealed).await;
     wait_for_condition(&place.client, &place.namespace, "db", "Synced", "True").await;
+}
+
+/// Spoils an object at the moment that it is told, for a while, and says how often. `spoil` answers whether it did.
+async fn race(api: Api<DynamicObject>, name: &str, spoil: impl AsyncFn(DynamicObject) -> bool) -> usize {
+    let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+    let mut events = api.watch(&params, "0").await.unwrap().boxed();
+    let (end, mut spoiled) = (Instant::now() + RACE, 0);
+    while let Ok(Ok(event)) = timeout_at(end, timeout(STANDSTILL, events.try_next())).await {
+        if let Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) = event.unwrap() {
+            spoiled += usize::from(spoil(object).await);
+        }
+    }
+    spoiled
+}
+
+const RACE: Duration = Duration::from_secs(6);
+const STANDSTILL: Duration = Duration::from_secs(3);
+
+/// Of what is spoiled right after a write of the controller, the watch may tell before the answer to that write is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_overtakes_the_answer_to_a_write_is_repaired_all_the_same() {
+    let place = Place::new("overtaken").await;
+    let secrets: Api<DynamicObject> =
+        Api::namespaced_with(place.client.clone(), &place.namespace, &ApiResource::erase::<Secret>(&()));
+    let statuses = sealed_secrets(&place.client, &place.namespace);
+    let names = ["changed", "deleted", "denied"];
+    for name in names {
+        let sealed = place.world.sealer.seal(&place.namespace, name, &[("a", "1")], &[]);
+        objects::apply(&place.client, None, &sealed).await;
+        wait_for_condition(&place.client, &place.namespace, name, "Ready", "True").await;
+    }
+    let change = async |mut secret: DynamicObject| {
+        let data = &mut secret.data["data"];
+        if data.get("foreign").is_some() {
+            return false;
+        }
+        data["foreign"] = json!("eA==");
+        secrets.replace("changed", &Default::default(), &secret).await.is_ok()
+    };
+    let delete = async |_| secrets.delete("deleted", &Default::default()).await.is_ok();
+    let deny = async |mut object: DynamicObject| {
+        let Some(first) = object.data.pointer_mut("/status/conditions/0/status") else { return false };
+        if *first == "False" {
+            return false;
+        }
+        *first = json!("False");
+        statuses.replace_status("denied", &Default::default(), &object).await.is_ok()
+    };
+    let spoiled = tokio::join!(
+        race(secrets.clone(), "changed", change),
+        race(secrets.clone(), "deleted", delete),
+        race(statuses.clone(), "denied", deny),
+    );
+    for name in names {
+        wait_for_secret(&place.client, &place.namespace, name, &[("a", b"1")]).await;
+        wait_for_condition(&place.client, &place.namespace, name, "Synced", "True").await;
+    }
+    println!("spoiled {spoiled:?}");
+    assert!(spoiled.0 > 1 && spoiled.1 > 1 && spoiled.2 > 1, "{spoiled:?}");
 }
