@@ -14,6 +14,8 @@ use privyseal_manifest::SealedSecret;
 use privyseal_manifest::names::DeletionPolicy;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 mod answer;
 
@@ -80,6 +82,7 @@ struct Entry {
     /// Our own last look at the Secret, until the watch tells of that again.
     secret: Answer<OwnedSecret>,
     failed: Option<Failed>,
+    retied: Option<Retied>,
     /// The last request that this process handled. A status may not repeat it: an older definition drops the field.
     handled: Option<Box<str>>,
 }
@@ -114,6 +117,17 @@ struct Failed {
     keyring: Fingerprint,
     outcome: Outcome,
 }
+
+/// How often the tie of a Secret that was ours was changed for one and the same input.
+#[derive(Clone, Copy)]
+struct Retied {
+    input: Option<Input>,
+    times: u32,
+    at: Instant,
+}
+
+const FREE_TIES: u32 = 3;
+const LONGEST_TIE: Duration = Duration::from_secs(300);
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -272,6 +286,23 @@ impl Index {
     pub(crate) fn is_overtaken(&self, key: &Key) -> bool {
         let entry = self.objects.get(key);
         entry.is_some_and(|entry| entry.secret.is_overtaken() || entry.status.is_overtaken())
+    }
+
+    /// Whether the Secret's tie may be changed now, as far as it was not changed back again and again while the object
+    /// asks for the same: who fights about it with us is not answered each time.
+    pub(crate) fn may_retie(&mut self, key: &Key, now: Instant) -> bool {
+        let Some(entry) = self.objects.get_mut(key) else { return true };
+        let input = entry.seen.as_ref().and_then(|seen| seen.input);
+        let before = entry.retied.filter(|it| it.input == input && now - it.at < 2 * LONGEST_TIE);
+        let times = before.map_or(0, |it| it.times);
+        let pause = times
+            .checked_sub(FREE_TIES)
+            .map_or(Duration::ZERO, |more| LONGEST_TIE.min(Duration::from_secs(1 << more.min(16))));
+        if before.is_some_and(|it| now - it.at < pause) {
+            return false;
+        }
+        entry.retied = Some(Retied { input, times: times.saturating_add(1), at: now });
+        true
     }
 
     /// Whether the Secret is the owner's, and tied to it in another way than it asks for.

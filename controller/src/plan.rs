@@ -30,7 +30,8 @@ pub(crate) fn plan(mut desired: Secret, owner: &Owner, existing: Option<&Secret>
         owner.hold(&mut desired.metadata);
         return Plan::Create(Box::new(desired));
     };
-    if let Err(outcome) = check_ownership(&existing.metadata, owner) {
+    let owner = &owner.yielding_to(&existing.metadata);
+    if let Err(outcome) = check_ownership(&existing.metadata, &desired.metadata, owner) {
         return Plan::Refuse(outcome);
     }
     if type_of(existing) != type_of(&desired) {
@@ -60,8 +61,8 @@ pub(crate) fn plan(mut desired: Secret, owner: &Owner, existing: Option<&Secret>
 }
 
 /// What an earlier SealedSecret of this name left behind says by itself that it may be taken.
-fn check_ownership(metadata: &ObjectMeta, owner: &Owner) -> Result<(), Outcome> {
-    match owner.standing(metadata) {
+fn check_ownership(metadata: &ObjectMeta, desired: &ObjectMeta, owner: &Owner) -> Result<(), Outcome> {
+    match owner.standing(metadata, desired) {
         Standing::Ours | Standing::LeftBehind => Ok(()),
         Standing::BeingCollected => Err(Outcome::failed(
             Reason::TargetBeingCollected,
@@ -103,7 +104,7 @@ fn merged(existing: &ObjectMeta, desired: &ObjectMeta) -> ObjectMeta {
 }
 
 /// The keys of a metadata map that the API server records as written by us.
-fn set_by_us(managed_fields: &[ManagedFieldsEntry], field: &str) -> BTreeSet<String> {
+pub(crate) fn set_by_us(managed_fields: &[ManagedFieldsEntry], field: &str) -> BTreeSet<String> {
     managed_fields
         .iter()
         .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))

@@ -31,7 +31,7 @@ fn input_of(annotations: Option<&BTreeMap<String, String>>, spec: &SealedSecretS
 }
 
 fn owner() -> Owner {
-    Owner { name: "db".into(), uid: "u1".into(), deletion_policy: DeletionPolicy::Delete }
+    Owner { name: "db".into(), uid: "u1".into(), deletion_policy: DeletionPolicy::Delete, yields: false }
 }
 
 fn key_id() -> KeyId {
@@ -420,4 +420,28 @@ fn retained_secrets_are_known_like_others() {
     index.apply_secret(&key(), &retained);
     index.apply_object(&key(), seen(&synced));
     assert!(!in_sync(&index));
+}
+
+#[test]
+fn a_tie_that_is_changed_back_each_time_is_changed_again_later_and_later() {
+    let mut index = Index::default();
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    assert!(index.may_retie(&key(), start), "nobody's");
+    index.apply_object(&key(), seen(&object("1")));
+    assert!((0..3).all(|_| index.may_retie(&key(), start)));
+    assert!(!index.may_retie(&key(), start));
+    assert!(index.may_retie(&key(), after(1)) && !index.may_retie(&key(), after(2)));
+    assert!(index.may_retie(&key(), after(3)) && !index.may_retie(&key(), after(6)));
+    assert!(index.may_retie(&key(), after(7)));
+    let allowed = (0..3600).filter(|second| index.may_retie(&key(), after(8 + second))).count();
+    assert!((12..20).contains(&allowed), "{allowed} in an hour");
+
+    // An object that asks for something else, and one that was left in peace for long, are changed at once.
+    let mut changed = object("2");
+    changed.spec.encrypted_data.insert("b".into(), "AAAA".into());
+    index.apply_object(&key(), seen(&changed));
+    assert!((0..3).all(|_| index.may_retie(&key(), after(3610))));
+    assert!(!index.may_retie(&key(), after(3610)));
+    assert!((0..3).all(|_| index.may_retie(&key(), after(4300))));
 }

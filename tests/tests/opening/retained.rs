@@ -244,6 +244,15 @@ async fn what_somebody_else_holds_is_not_taken_over_whatever_it_says() {
         wait_for_secret(&place.client, &place.namespace, name, &[("theirs", b"x")]).await;
     }
 
+    // What a tool took after it had been left behind is the tool's.
+    make("adopted", json!([]), json!({OWNER_UID: "an-earlier-one", "meta.helm.sh/release-name": "web"}))
+        .await;
+    apply(&place, &seal(&place, "adopted", "1", None)).await;
+    let told = wait_for_condition(&place.client, &place.namespace, "adopted", "Stalled", "True").await;
+    assert_eq!(told.reason, "TargetNotOwned");
+    assert!(told.message.contains("Helm release web"), "{}", told.message);
+    wait_for_secret(&place.client, &place.namespace, "adopted", &[("theirs", b"x")]).await;
+
     // No template can make a Secret look as if it had been left behind.
     let mut forged = seal(&place, "forged", "1", None);
     forged["spec"]["template"]["metadata"]["annotations"] = json!({OWNER_UID: "u"});
