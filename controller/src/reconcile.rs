@@ -465,7 +465,8 @@ impl Reconciler {
         tracing::warn!(
             %key,
             "another controller opened this SealedSecret too, and has another default deletion policy than we: the Secret \
-             stays as it is; two controllers watch the same namespaces, or the other one is gone and this is told once"
+             stays as it is; two controllers watch the same namespaces, or the other one is gone, and our default holds \
+             once somebody asks that the object be looked at anew"
         );
     }
 

@@ -139,6 +139,32 @@ async fn what_overtakes_the_answer_to_a_write_is_repaired_all_the_same() {
         wait_for_secret(&place.client, &place.namespace, name, &[("a", b"1")]).await;
         wait_for_condition(&place.client, &place.namespace, name, "Synced", "True").await;
     }
-    println!("spoiled {spoiled:?}");
     assert!(spoiled.0 > 1 && spoiled.1 > 1 && spoiled.2 > 1, "{spoiled:?}");
+}
+
+/// Who changes back each time what becomes of a Secret is not answered each time, and not given way to either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fight_about_what_becomes_of_a_secret_gets_slower_and_is_won() {
+    let place = Place::new("fight").await;
+    let secrets: Api<DynamicObject> =
+        Api::namespaced_with(place.client.clone(), &place.namespace, &ApiResource::erase::<Secret>(&()));
+    let sealed = place.world.sealer.seal(&place.namespace, "db", &[("a", "1")], &[]);
+    let uid = objects::apply(&place.client, None, &sealed).await.metadata.uid.unwrap();
+    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+    let retain = async |mut secret: DynamicObject| {
+        if secret.metadata.owner_references.take().is_none() {
+            return false;
+        }
+        secret.metadata.annotations = Some([("privyseal.dev/owner-uid".to_owned(), uid.clone())].into());
+        secrets.replace("db", &Default::default(), &secret).await.is_ok()
+    };
+    let spoiled = race(secrets.clone(), "db", retain).await;
+    assert!((3..10).contains(&spoiled), "{spoiled} times in {RACE:?}");
+    eventually(PATIENCE, async || {
+        let metadata = secrets.get("db").await.map_err(|error| error.to_string())?.metadata;
+        let is_ours = metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid);
+        if is_ours && metadata.annotations.is_none() { Ok(()) } else { Err(format!("{metadata:?}")) }
+    })
+    .await;
+    wait_for_secret(&place.client, &place.namespace, "db", &[("a", b"1")]).await;
 }
