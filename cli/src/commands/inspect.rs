@@ -1,8 +1,8 @@
 //! `privyseal inspect`
 
 use super::ReportFormat;
-use super::unseal::sealed_secret;
-use crate::documents::{Input, Located, Place, collect};
+use super::unseal::sealed_secrets;
+use crate::documents::{Input, Located, Place};
 use crate::error::{CommandError, Shown};
 use crate::input::Source;
 use crate::key_files::KeyFileOptions;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let sources = Source::from_arguments(&args.files)?;
     args.keys.refuse_stdin_twice(&sources)?;
     let inputs = Input::read_all(sources)?;
-    let sealed = collect(inputs.into_iter().flat_map(|input| input.documents).map(sealed_secret))?;
+    let sealed = sealed_secrets(inputs)?;
     let keyring = if args.keys.is_given() { Some(args.keys.load()?) } else { None };
     let other_names: Vec<Names> = args
         .other_names

@@ -1,5 +1,7 @@
 //! `privyseal seal`
 
+mod replaced;
+
 use super::ManifestFormat;
 use super::reseal::name_of;
 use crate::arguments::{parse_name, parse_namespace, scope_parser};
@@ -106,6 +108,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         let format =
             args.output.or(batches.first().map(|batch| batch.format)).unwrap_or(ManifestFormat::Yaml);
         let text = write(sealed.iter().flatten(), format);
+        if let Some(file) = &args.out_file {
+            replaced::tell(file, &sealed.iter().flatten().collect::<Vec<_>>());
+        }
         Destination::from_option(args.out_file.as_deref()).write(text.as_bytes(), Content::Public)
     }
 }

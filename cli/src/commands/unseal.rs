@@ -50,8 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let inputs = Input::read_all(sources)?;
     let format =
         args.output.or(inputs.first().map(|input| input.encoding().into())).unwrap_or(ManifestFormat::Yaml);
-    let documents = inputs.into_iter().flat_map(|input| input.documents);
-    let sealed = collect(documents.map(sealed_secret))?;
+    let sealed = sealed_secrets(inputs)?;
     let keyring = args.keys.load()?;
 
     let secrets = collect(sealed.iter().map(|sealed| unseal(sealed, &keyring)))?;
@@ -59,9 +58,16 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     Destination::from_option(args.out_file.as_deref()).write(text.as_bytes(), Content::Secret)
 }
 
-/// The document as a SealedSecret.
-pub(super) fn sealed_secret(document: Document) -> Result<Located<SealedSecret>, CommandError> {
-    Located::from_document(document, Document::into_sealed_secret).map_err(explain)
+/// The SealedSecrets of all inputs. Where an input has some, what stands beside them is left out: a manifest that a tool
+/// rendered has much else in it. One that has none is an error.
+pub(super) fn sealed_secrets(inputs: Vec<Input>) -> Result<Vec<Located<SealedSecret>>, CommandError> {
+    let is_sealed = |document: &Document| document.kind() == Some(names::SEALED_SECRET_KIND);
+    let documents = inputs.into_iter().flat_map(|input| {
+        let some = input.documents.iter().any(is_sealed);
+        input.documents.into_iter().filter(move |document| !some || is_sealed(document))
+    });
+    let read = |document| Located::from_document(document, Document::into_sealed_secret).map_err(explain);
+    collect(documents.map(read))
 }
 
 fn explain(error: DocumentError) -> CommandError {

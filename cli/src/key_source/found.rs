@@ -257,21 +257,26 @@ impl Found {
 impl Provenance {
     /// Says on stderr what was taken from where, if the command line does not say it already.
     pub(crate) fn announce(&self) {
+        self.announce_as("sealing for");
+    }
+
+    /// The same, where nothing is sealed: `doing` says what is done, such as `keys of`.
+    pub(crate) fn announce_as(&self, doing: &str) {
         let note_cluster = |cluster: &Option<String>| {
             if let Some(cluster) = cluster {
-                speech::note(format_args!("sealing for {}", Shown(cluster)));
+                speech::note(format_args!("{doing} {}", Shown(cluster)));
             }
         };
         match self {
             Self::Named { .. } | Self::Recipient => {}
             Self::ConfiguredRecipient { recipient, file } => {
-                speech::note(format_args!("sealing for {}, of {}", Shown(recipient), Shown(file)));
+                speech::note(format_args!("{doing} {}, of {}", Shown(recipient), Shown(file)));
             }
             Self::CertificateFile { cluster, file } => {
-                speech::note(format_args!("sealing for {}, with {}", Shown(cluster), Shown(file)));
+                speech::note(format_args!("{doing} {}, with {}", Shown(cluster), Shown(file)));
             }
             Self::KeyFile { cluster, file, publisher, serial, time } => {
-                speech::note(format_args!("sealing for {}, with {}", Shown(cluster), Shown(file)));
+                speech::note(format_args!("{doing} {}, with {}", Shown(cluster), Shown(file)));
                 speech::note(format_args!("list {serial} of {time}, signed by publisher {publisher}"));
             }
             Self::Published { cluster, server, publisher, serial, time } => {

@@ -123,6 +123,11 @@ pub(super) fn by_rule(places: &PlaceOptions, file: Option<&Path>) -> Result<Choi
         )
     };
     let Some(configuration) = places.configuration(file)? else {
+        if let Some(missing) = file.and_then(missing_folder) {
+            let folder = missing.to_string_lossy();
+            return Err(CommandError::input(format!("{}: there is no such folder", Shown(&folder)))
+                .hint("make it first; which rule holds for a file is looked up from its folder"));
+        }
         return Err(nothing("no sealing key is given".to_owned()));
     };
     let config_file = configuration.file.to_string_lossy().into_owned();
@@ -145,4 +150,9 @@ pub(super) fn by_rule(places: &PlaceOptions, file: Option<&Path>) -> Result<Choi
     let names = clusters.iter().map(|name| name.as_str()).chain(recipients.iter().map(|name| name.as_str()));
     let origins = names.map(|name| places.configured(&configuration, name, &because));
     Ok(Choice { origins: origins.collect::<Result<_, _>>()?, named: false, scope: *scope, ruled: *format })
+}
+
+/// The folder of a file, if it is not there.
+fn missing_folder(file: &Path) -> Option<&Path> {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
 }

@@ -17,6 +17,21 @@ fn json_of(done: &Done) -> Value {
 }
 
 #[test]
+fn what_stands_beside_sealed_secrets_is_left_out() {
+    let scene = Scene::new();
+    let sealed = scene.seal(&secret(Some("ns"), Some("db")));
+    let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\n";
+    let rendered = format!("{other}---\n{sealed}---\n{other}");
+    let done = inspect(&scene, "", &rendered, 0);
+    has(&done.stdout, &["SealedSecret ns/db (stdin:5: document 2)"]);
+    assert_eq!(done.stdout.matches("SealedSecret").count(), 1);
+    let opened = scene.run("unseal --key key.pem").stdin(&rendered).succeeds();
+    assert_eq!(opened.stdout.matches("kind: ").count(), 1);
+    let none = inspect(&scene, "", other, 2);
+    has(&none.stderr, &["stdin:2:7", "expected SealedSecret, found ConfigMap"]);
+}
+
+#[test]
 fn without_a_key_it_tells_what_is_claimed() {
     let scene = Scene::new();
     let sealed = scene.seal(&secret(Some("ns"), Some("db")));

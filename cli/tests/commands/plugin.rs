@@ -80,7 +80,7 @@ fn what_is_said_to_tools_is_on_the_sealed_secret_and_not_in_the_template() {
     ];
     let annotations: Vec<_> = tools.iter().chain(&own).map(|line| format!("    {line}\n")).collect();
     let metadata = format!(
-        "metadata:\n  labels:\n    app: shop\n    kustomize.toolkit.fluxcd.io/name: apps\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: {CANARY}\n{}",
+        "metadata:\n  labels:\n    app: shop\n    kustomize.toolkit.fluxcd.io/name: apps\n  annotations:\n{}    kubectl.kubernetes.io/last-applied-configuration: {CANARY}\n    kapp.k14s.io/original: {CANARY}\n    objectset.rio.cattle.io/applied: {CANARY}\n",
         annotations.concat()
     );
     let secret = secret(Some("ns"), Some("db")).replacen("metadata:\n", &metadata, 1);
@@ -123,10 +123,16 @@ fn secrets_without_values_pass_and_those_that_must_not_be_sealed_are_refused() {
             &["Secret a: ", told, "hint: "],
         );
     }
-    let applied = format!(
-        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\n  annotations: {{kubectl.kubernetes.io/last-applied-configuration: {CANARY}}}\n"
-    );
-    has(&scene.run("plugin helm").stdin(applied).fails(2), &["as it was once applied"]);
+    for name in [
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "kapp.k14s.io/original",
+        "objectset.rio.cattle.io/applied",
+    ] {
+        let applied = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\n  annotations: {{{name}: {CANARY}}}\n"
+        );
+        has(&scene.run("plugin helm").stdin(applied).fails(2), &["as it was once applied"]);
+    }
 }
 
 #[test]
@@ -183,6 +189,45 @@ fn broken_streams_stop_helm_and_say_where() {
             "a list that may hold nothing but Secrets",
         ),
         (format!("- kind: Secret\n  a: {CANARY}\n"), "expected a mapping, found a list"),
+        // What `kubectl` takes for a Secret, and a stricter reader does not.
+        (
+            secret(Some("ns"), Some("a")).replace("apiVersion: v1\n", "apiVersion: /v1\n"),
+            "document 2: apiVersion: expected v1, found ",
+        ),
+        (
+            secret(Some("ns"), Some("a")).replace("apiVersion: v1\n", "apiVersion: \"\"\n"),
+            "document 2: apiVersion: expected v1, found ",
+        ),
+        (
+            secret(Some("ns"), Some("a")).replace("kind: Secret", "kind: !!bin%61ry U2VjcmV0"),
+            "document 2: kind: a YAML tag that Kubernetes does not know",
+        ),
+        (
+            format!(
+                "apiVersion: v1\nkind: ConfigMapList\nitems:\n- {}",
+                as_item(&secret(Some("ns"), Some("a")))
+            ),
+            "a Secret among the items of what is no `List` by its kind\nhint: write the objects as documents of their own",
+        ),
+        (
+            format!("apiVersion: v1\nkind: List\nitems: !x\n- {}", as_item(&secret(Some("ns"), Some("a")))),
+            "document 2: items: a YAML tag that Kubernetes does not know",
+        ),
+        (
+            format!(
+                "apiVersion: v1\nkind: List\nx: &a\n  {}\nitems:\n- *a\n",
+                as_item(&secret(Some("ns"), Some("a")))
+            ),
+            "document 2: items[0]: not edited in place: an alias stands here for what is written elsewhere\n\
+             hint: write the fields out where they are used",
+        ),
+        (
+            format!(
+                "apiVersion: v1\nkind: List\nx: &a {{a: {CANARY}}}\nitems:\n- apiVersion: v1\n  kind: Secret\n  \
+                 metadata: {{name: a, namespace: b}}\n  stringData: *a\n"
+            ),
+            "document 2: items[0]: not edited in place: an alias stands here",
+        ),
     ] {
         let error = scene.run("plugin helm --cert cert.pem").stdin(format!("{good}---\n{broken}")).fails(2);
         has(&error, &[told]);
@@ -192,11 +237,16 @@ fn broken_streams_stop_helm_and_say_where() {
     has(&scene.run("plugin helm").stdin(rendered(Some("a"))).fails(2), &["no sealing key is given"]);
 }
 
+/// Manifest text behind a dash.
+fn as_item(text: &str) -> String {
+    text.trim_end().replace('\n', "\n  ")
+}
+
 /// What kustomize hands to a function: two items, the second a Secret.
 fn resource_list(annotations: &str, config: &str) -> String {
     let secret = secret(Some("ns"), Some("db"))
         .replace("metadata:\n", &format!("metadata:\n  annotations: {{{annotations}}}\n"));
-    let secret = secret.trim_end().replace('\n', "\n  ");
+    let secret = as_item(&secret);
     format!(
         "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: v1\n  kind: ConfigMap # kept\n  \
          metadata: {{name: a}}\n- {secret} # {CANARY}\n- {{apiVersion: v1, kind: Service}}\n{config}"

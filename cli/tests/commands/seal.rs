@@ -29,6 +29,31 @@ fn marks_of_a_tool_that_applied_the_secret_are_left_out_and_told() {
 }
 
 #[test]
+fn what_a_file_that_is_written_anew_loses_is_told() {
+    let scene = Scene::new();
+    let two = secret(Some("team-a"), Some("db")).replace("stringData:\n", "stringData:\n  user: eA==\n");
+    scene.file("two.yaml", &two);
+    scene.file("one.yaml", secret(Some("team-a"), Some("db")));
+    let first = scene.run("seal --cert cert.pem two.yaml --out-file sealed.yaml").succeeds();
+    assert!(!first.stderr.contains("any more"), "{}", first.stderr);
+    let again = scene.run("seal --cert cert.pem two.yaml --out-file sealed.yaml").succeeds();
+    assert!(!again.stderr.contains("any more"), "{}", again.stderr);
+    let done = scene.run("seal --cert cert.pem one.yaml --out-file sealed.yaml").succeeds();
+    has(
+        &done.stderr,
+        &["warning: sealed.yaml: items that are not in team-a/db any more: user; `privyseal set`"],
+    );
+}
+
+#[test]
+fn a_folder_that_is_missing_is_no_missing_key() {
+    let scene = Scene::new();
+    scene.file("secret.yaml", secret(Some("team-a"), Some("db")));
+    let error = scene.run("seal secret.yaml --out-file secrets/new/db.yaml").fails(2);
+    has(&error, &["secrets/new: there is no such folder", "hint: make it first"]);
+}
+
+#[test]
 fn many_documents_and_lists_become_many_documents() {
     let scene = Scene::new();
     let list = format!(

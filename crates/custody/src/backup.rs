@@ -299,8 +299,9 @@ fn cleaned(secret: Secret) -> Secret {
     let ObjectMeta { name, namespace, labels, mut annotations, .. } = secret.metadata;
     // It repeats the key, and would be wrong at the next place.
     if let Some(annotations) = &mut annotations {
-        annotations.remove(names::KUBECTL_LAST_APPLIED);
-        annotations.remove(names::KUBECFG_LAST_APPLIED);
+        for copy in names::LAST_APPLIED {
+            annotations.remove(copy);
+        }
     }
     let metadata = ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() };
     Secret { metadata, ..secret }

@@ -230,8 +230,9 @@ impl KeySecrets {
         key_secret::put_half(&mut secret.data, key_secret::PRIVATE_KEY_ITEM, half);
         let annotations = secret.metadata.annotations.get_or_insert_default();
         // They repeat the values.
-        annotations.remove(names::KUBECTL_LAST_APPLIED);
-        annotations.remove(names::KUBECFG_LAST_APPLIED);
+        for copy in names::LAST_APPLIED {
+            annotations.remove(copy);
+        }
         secret.metadata.managed_fields = None;
         self.secrets.replace(&secret, FIELD_MANAGER).await?;
         if let Some(place) = kept {

@@ -218,6 +218,9 @@ pub enum Obstacle {
     /// A `List` that is an item.
     #[error("a list within a list")]
     NestedList,
+    /// `items` of a `ConfigMapList` or of anything else: `kubectl`, Flux and Argo CD take each for an object.
+    #[error("a Secret among the items of what is no `List` by its kind")]
+    OtherList,
     /// Not in this input.
     #[error("no such document")]
     NoSuchDocument,
@@ -241,7 +244,7 @@ impl Obstacle {
                 "write this part in the usual way: one entry per line, indented by spaces"
             }
             Self::NoSeparator => "put a line `---` between documents",
-            Self::TypedList | Self::NestedList => {
+            Self::TypedList | Self::NestedList | Self::OtherList => {
                 "write the objects as documents of their own, or as items of one `List`"
             }
             Self::NoSuchDocument | Self::Contradiction => return None,

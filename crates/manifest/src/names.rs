@@ -45,6 +45,10 @@ pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 pub const KUBECTL_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The same of kubecfg.
 pub const KUBECFG_LAST_APPLIED: &str = "kubecfg.ksonnet.io/last-applied-configuration";
+/// Annotations in which tools keep the whole object as they applied it: `kubectl`, kubecfg, kapp, and Rancher's object sets
+/// with Fleet. None is ever copied when sealing.
+pub const LAST_APPLIED: [&str; 4] =
+    [KUBECTL_LAST_APPLIED, KUBECFG_LAST_APPLIED, "kapp.k14s.io/original", "objectset.rio.cattle.io/applied"];
 
 /// The scope that annotations spell, read as the peer reads it: only the exact value `true` counts.
 pub fn scope_of(annotations: &BTreeMap<String, String>) -> Scope {

@@ -10,14 +10,15 @@
 //! what nobody could read nobody has sealed.
 //!
 //! Of a document that is replaced, the separator and a `# Source:` line stay. Its other comments go: they may quote values,
-//! and a value that is commented out is one all the same.
+//! and a value that is commented out is one all the same. Of a list of which an item is replaced only the comments within
+//! other items stay.
 //!
 //! ```
 //! use privyseal_manifest::{SealedSecret, SealedSecretSpec, stream::Stream};
 //!
 //! let rendered = b"---\n# Source: app/secret.yaml\nkind: Secret # x\napiVersion: v1\n---\nkind:   Other\n";
 //! let stream = Stream::read(rendered, "stdin")?;
-//! let secret = stream.documents().find(|document| document.kind() == Some("Secret")).expect("it is there");
+//! let secret = stream.secrets().next().expect("it is there");
 //! let sealed = SealedSecret::new("db", SealedSecretSpec::default());
 //! let text = stream.replace(&[(secret.id(), sealed)].into(), &[])?;
 //! assert!(text.starts_with("---\n# Source: app/secret.yaml\napiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\n"));
@@ -26,11 +27,13 @@
 //! ```
 
 mod list;
+mod marks;
+mod objects;
 mod part;
 #[cfg(test)]
 mod tests;
 
-use crate::document::{Document, DocumentId, Failure, Kind, Node, decode, parse, set_if_absent};
+use crate::document::{Document, DocumentId, Entry, Failure, Key, Kind, Node, decode, parse};
 use crate::emit;
 use crate::error::{DocumentError, Encoding, Limit, Obstacle, Position, Problem};
 use crate::names::{SECRET_API_VERSION, SECRET_KIND};
@@ -90,6 +93,11 @@ impl Stream {
     /// All documents that could be read, those in lists too.
     pub fn documents(&self) -> impl Iterator<Item = &Document> {
         self.parts.iter().flat_map(|part| &part.documents)
+    }
+
+    /// Those that Kubernetes takes for Secrets of its core API, or would if they said of which version they are.
+    pub fn secrets(&self) -> impl Iterator<Item = &Document> {
+        self.documents().filter(|document| objects::is_secret(document.root()))
     }
 
     /// The list that this is, and nothing else.
@@ -183,6 +191,9 @@ impl Part {
                 }
                 continue;
             }
+            if let Some((at, field, problem)) = objects::hidden(&root, may_hold_secret(text)) {
+                return Err(id.error(source_name, at, Some(&[field.to_owned()]), problem));
+            }
             match List::of(&root) {
                 Some((items, typed)) => {
                     for (item, root) in items.into_iter().enumerate() {
@@ -199,10 +210,12 @@ impl Part {
             if may_hold_secret {
                 document.check_kind_is_told()?;
             }
-            if document.item().is_some()
-                && List::of(document.root()).is_some_and(|(items, _)| hold_secret(&items))
-            {
-                return Err(part.refused(document.id(), source_name, Obstacle::NestedList));
+            if objects::hold_secret(document.root()) {
+                let obstacle = match document.item() {
+                    Some(_) => Obstacle::NestedList,
+                    None => Obstacle::OtherList,
+                };
+                return Err(part.refused(document.id(), source_name, obstacle));
             }
         }
         Ok(part)
@@ -334,8 +347,8 @@ impl List {
         };
         if typed {
             for item in &mut items {
-                set_if_absent(item, "kind", SECRET_KIND);
-                set_if_absent(item, "apiVersion", SECRET_API_VERSION);
+                set_if_untold(item, "kind", SECRET_KIND);
+                set_if_untold(item, "apiVersion", SECRET_API_VERSION);
             }
         }
         Some((items, typed))
@@ -350,10 +363,15 @@ fn without_items(root: &Node) -> Node {
     rest
 }
 
-/// Whether any of these is a Secret, or a list that holds one.
-fn hold_secret(items: &[Node]) -> bool {
-    items.iter().any(|item| {
-        item.child("kind").and_then(Node::text) == Some(SECRET_KIND)
-            || List::of(item).is_some_and(|(items, _)| hold_secret(&items))
-    })
+/// The items of a typed list need not say what they are.
+fn set_if_untold(item: &mut Node, name: &str, value: &str) {
+    let at = item.at;
+    let text = |text: &str| Zeroizing::new(text.to_owned());
+    if objects::is_untold(item.child(name))
+        && let Kind::Mapping(entries) = &mut item.kind
+    {
+        entries.retain(|entry| !entry.key.is(name));
+        let key = Key { at, text: text(name), not_text: None };
+        entries.push(Entry { key, value: Node { at, kind: Kind::Text(text(value)) } });
+    }
 }

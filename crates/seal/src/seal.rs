@@ -113,9 +113,7 @@ fn kept_labels(metadata: &ObjectMeta) -> BTreeMap<String, String> {
 /// The same, and neither those that hold the plaintext once more, nor our own of an earlier seal.
 fn kept_annotations(metadata: &ObjectMeta) -> BTreeMap<String, String> {
     let mut annotations = metadata.annotations.clone().unwrap_or_default();
-    for name in
-        [names::KUBECTL_LAST_APPLIED, names::KUBECFG_LAST_APPLIED, names::SEALED_WITH, names::OWNER_UID]
-    {
+    for name in names::LAST_APPLIED.into_iter().chain([names::SEALED_WITH, names::OWNER_UID]) {
         annotations.remove(name);
     }
     annotations.retain(|name, _| tracked_by(name).is_none());

@@ -4,7 +4,6 @@
 mod dependencies;
 mod example;
 mod faults;
-mod force;
 mod helm;
 mod notification;
 mod story;

@@ -145,15 +145,23 @@ async fn our_patch_for_argo_cd_leaves_all_other_keys() {
     for file in ["kustomization.yaml", "argocd-cm.yaml"] {
         std::fs::copy(tools::repository().join("deploy/argocd").join(file), component.join(file)).unwrap();
     }
-    let base = json!({"resources": ["argocd-cm.json"], "components": ["component"]});
     let mut config = config;
-    config["metadata"]["namespace"] = json!("argocd");
-    std::fs::write(folder.path().join("argocd-cm.json"), config.to_string()).unwrap();
-    std::fs::write(folder.path().join("kustomization.yaml"), base.to_string()).unwrap();
-    let built = control_plane.kubectl_ok(&["kustomize", folder.path().to_str().unwrap()], "");
-    let built = objects::documents(&built);
-    assert_eq!(built.len(), 1);
-    assert_eq!(built[0]["data"], wanted);
+    // Argo CD's own manifests name no namespace: the kustomization does.
+    for named in ["metadata", "kustomization"] {
+        let mut base = json!({"resources": ["argocd-cm.json"], "components": ["component"]});
+        config["metadata"].as_object_mut().unwrap().remove("namespace");
+        match named {
+            "metadata" => config["metadata"]["namespace"] = json!("argocd"),
+            _ => base["namespace"] = json!("argocd"),
+        }
+        std::fs::write(folder.path().join("argocd-cm.json"), config.to_string()).unwrap();
+        std::fs::write(folder.path().join("kustomization.yaml"), base.to_string()).unwrap();
+        let built = control_plane.kubectl_ok(&["kustomize", folder.path().to_str().unwrap()], "");
+        let built = objects::documents(&built);
+        assert_eq!(built.len(), 1, "{named}");
+        assert_eq!(built[0]["metadata"]["namespace"], "argocd", "{named}");
+        assert_eq!(built[0]["data"], wanted, "{named}");
+    }
 }
 
 /// One that was refreshed before, and has an annotation of somebody else.

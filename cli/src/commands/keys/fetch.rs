@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let origin = args.key.choose(args.out_file.as_deref())?;
     let found = args.key.finder(now).find_live(&origin)?;
     found.check(now)?;
-    found.provenance.announce();
+    found.provenance.announce_as("keys of");
     let certificate = found.certificate.as_ref().ok_or_else(|| {
         CommandError::input(format!(
             "{}: a recipient of the configuration, which is there already",

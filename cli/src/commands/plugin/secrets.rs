@@ -26,14 +26,7 @@ struct ForTools {
 
 /// All Secrets of a stream that hold values.
 pub(super) fn find(stream: &Stream) -> Result<Vec<Found>, CommandError> {
-    let secrets = stream.documents().filter(|document| is_secret(document));
-    Ok(collect(secrets.map(Found::read))?.into_iter().flatten().collect())
-}
-
-/// A Secret of the core API. One without a version is none to the cluster, but it holds what it holds.
-fn is_secret(document: &Document) -> bool {
-    document.kind() == Some(names::SECRET_KIND)
-        && document.api_version().is_none_or(|version| version == names::SECRET_API_VERSION)
+    Ok(collect(stream.secrets().map(Found::read))?.into_iter().flatten().collect())
 }
 
 impl Found {
@@ -96,16 +89,11 @@ fn refusal(secret: &Secret) -> Option<(&'static str, &'static str)> {
             "an opening key is never sealed, and has no place among manifests",
             "take it out; `privyseal keys backup` keeps keys, encrypted",
         )),
-        // There is nothing to seal in it but the copy that kubectl keeps.
-        _ if secret.data.is_empty()
-            && (has_annotation(names::KUBECTL_LAST_APPLIED)
-                || has_annotation(names::KUBECFG_LAST_APPLIED)) =>
-        {
-            Some((
-                "an annotation holds the object as it was once applied, perhaps with values",
-                "remove the annotation",
-            ))
-        }
+        // There is nothing to seal in it but the copy that kubectl or another tool keeps.
+        _ if secret.data.is_empty() && names::LAST_APPLIED.into_iter().any(has_annotation) => Some((
+            "an annotation holds the object as it was once applied, perhaps with values",
+            "remove the annotation",
+        )),
         Some(SERVICE_ACCOUNT_TOKEN) if !secret.data.is_empty() => Some((
             "a token of a service account is made by the cluster, and the controller makes no Secret of this type",
             "leave out the values: the cluster fills them in",

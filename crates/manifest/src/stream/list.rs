@@ -1,11 +1,13 @@
 //! Items of a list, each replaced in its place.
 //!
-//! Of a list in block style whole lines are replaced, from an item's dash to the next one's, with the comments above it and
-//! within. Of a list in flow style, JSON among them, an item is replaced by JSON on one line.
+//! First all comments go but those within items that stay: they may quote values. Then of a list in block style whole lines
+//! are replaced, from an item's dash to the next one's; of a list in flow style, JSON among them, an item is replaced by JSON
+//! on one line.
 
+use super::marks::{self, Marks};
 use super::part::line_break;
 use crate::edit::splice::Splices;
-use crate::edit::syntax::{Lines, Node, Shape, Syntax};
+use crate::edit::syntax::{Entry, Lines, Node, Shape, Syntax};
 use crate::emit;
 use crate::error::{Encoding, Obstacle};
 use crate::sealed_secret::SealedSecret;
@@ -19,12 +21,40 @@ pub(super) fn replace(
     items: &BTreeMap<usize, &SealedSecret>,
     added: &[SealedSecret],
 ) -> Result<Zeroizing<String>, Obstacle> {
-    let mut syntax = Syntax::parse(text, encoding, &[1].into()).ok_or(Obstacle::Layout)?;
-    let root = syntax.roots.remove(&1).ok_or(Obstacle::Layout)?;
+    if items.is_empty() || encoding == Encoding::Json {
+        return spliced(text, encoding, items, added);
+    }
+    let root = root(text, encoding)?;
+    let list = items_of(&root).ok_or(Obstacle::Layout)?;
+    let Shape::List { flow, items: nodes } = &list.value.shape else { return Err(Obstacle::Layout) };
+    let marks = Marks::of(text).ok_or(Obstacle::Layout)?;
+    for item in items.keys() {
+        marks.stands_alone(nodes.get(*item).ok_or(Obstacle::Layout)?)?;
+    }
+    let kept = marks::kept(text, list.key.end, *flow, nodes, |index| items.contains_key(&index));
+    let bare = marks.without_comments(text, root.start, &kept).ok_or(Obstacle::Layout)?;
+    spliced(&bare, encoding, items, added)
+}
+
+fn root(text: &str, encoding: Encoding) -> Result<Node, Obstacle> {
+    let syntax = Syntax::parse(text, encoding, &[1].into());
+    syntax.and_then(|mut syntax| syntax.roots.remove(&1)).ok_or(Obstacle::Layout)
+}
+
+fn items_of(root: &Node) -> Option<&Entry> {
+    root.entries()?.iter().find(|entry| entry.name() == "items")
+}
+
+fn spliced(
+    text: &str,
+    encoding: Encoding,
+    items: &BTreeMap<usize, &SealedSecret>,
+    added: &[SealedSecret],
+) -> Result<Zeroizing<String>, Obstacle> {
+    let root = root(text, encoding)?;
     let Shape::Mapping { flow: in_flow, entries } = &root.shape else { return Err(Obstacle::Layout) };
     let mut splices = Splices::default();
-    let list = entries.iter().find(|entry| entry.name() == "items");
-    match list.map(|entry| (entry, &entry.value.shape)) {
+    match items_of(&root).map(|entry| (entry, &entry.value.shape)) {
         None if *in_flow => return Err(Obstacle::Layout),
         None => append_list(text, root.start, added, &mut splices)?,
         Some((entry, Shape::List { flow: true, items: nodes })) => {
@@ -69,15 +99,10 @@ fn replace_block(
         let dash = dash.filter(|&at| text.as_bytes().get(at) == Some(&b'-')).ok_or(Obstacle::Layout)?;
         Ok((Lines(text).start(dash), column(text, dash)?))
     };
-    // What is replaced takes the comments above it along.
-    let start = |index: usize| -> Result<usize, Obstacle> {
-        let Some(node) = nodes.get(index) else { return Ok(end) };
-        let (line, column) = dash(node)?;
-        Ok(if items.contains_key(&index) { below_comments(text, line, column) } else { line })
-    };
     for (&index, sealed) in items {
-        let (_, column) = dash(nodes.get(index).ok_or(Obstacle::Layout)?)?;
-        splices.replace(start(index)?..start(index + 1)?, item(text, sealed, column) + line_break(text));
+        let (line, column) = dash(nodes.get(index).ok_or(Obstacle::Layout)?)?;
+        let next = nodes.get(index + 1).map_or(Ok(end), |next| dash(next).map(|(line, _)| line))?;
+        splices.replace(line..next, item(text, sealed, column) + line_break(text));
     }
     if !added.is_empty() {
         let (_, column) = dash(nodes.last().ok_or(Obstacle::Layout)?)?;
@@ -151,18 +176,4 @@ fn in_one_line(sealed: &SealedSecret) -> String {
 fn column(text: &str, at: usize) -> Result<usize, Obstacle> {
     let before = &text[Lines(text).start(at)..at];
     if before.bytes().all(|byte| byte == b' ') { Ok(before.len()) } else { Err(Obstacle::Layout) }
-}
-
-/// Where the comments begin that end above a line. Deeper ones are another item's, and perhaps its text.
-fn below_comments(text: &str, line: usize, column: usize) -> usize {
-    let mut start = line;
-    while start > 0 {
-        let above = Lines(text).start(start - 1);
-        let content = text[above..start].trim_start_matches(' ');
-        if !content.starts_with('#') || start - above - content.len() > column {
-            break;
-        }
-        start = above;
-    }
-    start
 }

@@ -66,9 +66,12 @@ pub(super) fn line_break(text: &str) -> &'static str {
 /// Whether some reader could find a Secret in a text that we cannot read: the word stands there, or what could spell it.
 pub(super) fn may_hold_secret(text: &str) -> bool {
     // In double quotes a word can be spelled by number, or broken over lines; and in base64 by a tag.
-    let spelled = ["\\x", "\\u", "\\U", "\\\n", "\\\r", "binary"];
+    let spelled = ["\\x", "\\u", "\\U", "\\\n", "\\\r", "binary", "%TAG"];
+    // And a tag by number, or cut in two by `%TAG`.
+    let mut tags = text.split('!').skip(1).map(|tag| tag.split_ascii_whitespace().next().unwrap_or_default());
     let is_word = |after: &str| !after.strip_prefix("List").unwrap_or(after).starts_with(is_of_word);
     spelled.iter().any(|text_of| text.contains(text_of))
+        || tags.any(|tag| tag.contains('%'))
         || text
             .match_indices("Secret")
             .any(|(at, word)| !text[..at].ends_with(is_of_word) && is_word(&text[at + word.len()..]))

@@ -3,7 +3,7 @@ use crate::sealed_secret::SealedSecretSpec;
 use proptest::prelude::*;
 
 /// Parts that hold no Secret: every byte of them stays.
-const OTHERS: [&str; 23] = [
+const OTHERS: [&str; 26] = [
     "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  a: |\n    kind: Secret\n    stringData: {a: b}\n",
     "---\n# Source: app/templates/x.yaml\n# a comment\n\napiVersion: apps/v1   # here too\nkind: Deployment\n\n\n",
     "---\r\napiVersion: v1\r\nkind: Service\r\nmetadata:\r\n  name: crlf\r\n",
@@ -18,7 +18,10 @@ const OTHERS: [&str; 23] = [
     "---\n- a\n- list\n",
     "---\nkind: Deployment\nspec:\n\timagePullSecrets: tabs are no YAML\n",
     "---\nkind: Certificate\nspec: {secretName: x, secretName: twice}\n",
-    "---\nkind: !unknown Thing\n",
+    "---\nspec: !unknown Thing\nkind: X\n",
+    "---\nkind: Foo\nitems: !unknown\n- kind: X\n",
+    "---\nkind: ConfigMapList\nitems:\n- {kind: ConfigMap} # comment\n- {apiVersion: example.com/v1, kind: Secret}\n",
+    "---\nkind: Foo\napiVersion: v1\nitems: {kind: Secret}\n",
     "---\nno: kind\n",
     "---\napiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: sealed}\nspec: {encryptedData: {a: AgA=}}\n",
     "---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap}\n# comment\n- {apiVersion: v1, kind: Service}\n",
@@ -52,13 +55,7 @@ fn sealed(name: &str) -> SealedSecret {
 }
 
 fn secrets(stream: &Stream) -> Vec<DocumentId> {
-    stream
-        .documents()
-        .filter(|document| {
-            document.kind() == Some("Secret") && document.api_version() != Some("example.com/v1")
-        })
-        .map(Document::id)
-        .collect()
+    stream.secrets().map(Document::id).collect()
 }
 
 /// With every Secret replaced.
@@ -133,6 +130,24 @@ fn items_of_lists_are_replaced_in_their_place() {
         (
             "kind: List\nitems:\n- kind: A # c\n  n: 1.50\n# of a secret: hunter2\n- kind: Secret\n  a: |\n    hunter2\n# hunter2\n- kind: B\n  x: 010\n",
             format!("kind: List\nitems:\n- kind: A # c\n  n: 1.50\n- {}\n- kind: B\n  x: 010\n", yaml("  ")),
+        ),
+        (
+            "# Source: a.yaml\n# hunter2\nkind: List # hunter2\nitems: # hunter2\n# hunter2\n- # kept\n  kind: A\n  # kept\n  x: # kept\n    y: |\n      # text\n    # hunter2\n  # deep: hunter2\n\n# hunter2\n- # hunter2\n  kind: Secret\n- kind: B # kept\n# hunter2\nz: # hunter2\n",
+            format!(
+                "# Source: a.yaml\nkind: List\nitems:\n- # kept\n  kind: A\n  # kept\n  x: # kept\n    y: |\n      # text\n\n- {}\n- kind: B # kept\nz:\n",
+                yaml("  ")
+            ),
+        ),
+        (
+            "kind: List\nitems: [ # hunter2\n  {kind: A, # kept\n  x: \"# text\"}, # hunter2\n  {kind: Secret, # hunter2\n  a: b} # hunter2\n# hunter2\n] # hunter2",
+            format!(
+                "kind: List\nitems: [\n  {{kind: A, # kept\n  x: \"# text\"}},\n  {}\n]",
+                serde_json::to_string(&sealed("db")).unwrap()
+            ),
+        ),
+        (
+            "kind: List\nitems:\n- kind: Secret\n  a: &a {b: hunter2}\n  c: *a\n- kind: B\n  c: &a x\n  d: *a\n",
+            format!("kind: List\nitems:\n- {}\n- kind: B\n  c: &a x\n  d: *a\n", yaml("  ")),
         ),
         (
             "kind: List\nitems:\n  -\n    kind: Secret\n  -   kind: Secret # hunter2\n      a: hunter2\nmetadata: {}\n",
@@ -212,6 +227,41 @@ fn what_nobody_can_read_and_may_hold_a_secret_is_refused() {
             "kind: List\nitems:\n- kind: List\n  items: [{kind: Secret}]\n",
             "in:3:3: document 1: items[0]: not edited in place: a list within a list",
         ),
+        (
+            "kind: List\nitems:\n- kind: Foo\n  items: [{kind: Foo, items: [{kind: Secret}]}]\n",
+            "in:3:3: document 1: items[0]: not edited in place: a list within a list",
+        ),
+        (
+            "kind: ConfigMapList\nitems:\n- kind: Secret\n",
+            "in:1:1: document 1: not edited in place: a Secret among the items of what is no `List`",
+        ),
+        (
+            "kind: ResourceList\nitems:\n- kind: SecretList\n  items: [{data: {}}]\n",
+            "in:1:1: document 1: not edited in place: a Secret among the items of what is no `List`",
+        ),
+        ("items:\n- kind: Secret\n  apiVersion: /v1\n", "in:1:1: document 1: kind: missing"),
+        (
+            "kind: List\nitems: !x\n- kind: Secret\n",
+            "in:3:3: document 1: items: a YAML tag that Kubernetes does not know",
+        ),
+        (
+            "kind: Foo\nitems:\n- !x\n  kind: Secret\n",
+            "in:4:3: document 1: items: a YAML tag that Kubernetes does not know",
+        ),
+        ("kind: !unknown Thing\n", "in:1:16: document 1: kind: a YAML tag that Kubernetes does not know"),
+        (
+            "kind: !!bin%61ry U2VjcmV0\n",
+            "in:1:18: document 1: kind: a YAML tag that Kubernetes does not know",
+        ),
+        (
+            "%TAG ! tag:yaml.org,2002:bin\n---\nkind: !ary U2VjcmV0\n",
+            "in:3:12: document 1: kind: a YAML tag that Kubernetes does not know",
+        ),
+        (
+            "kind: X\napiVersion: !!bin%61ry djE=\n",
+            "in:2:24: document 1: apiVersion: a YAML tag that Kubernetes does not know",
+        ),
+        ("!!bin%61ry a2luZA==: !!bin%61ry U2VjcmV0\n", "in:1:12: document 1: not valid YAML"),
     ] {
         let error = Stream::read(text.as_bytes(), "in").err().expect(text).to_string();
         assert!(error.starts_with(message), "{text}: {error}");
@@ -222,15 +272,55 @@ fn what_nobody_can_read_and_may_hold_a_secret_is_refused() {
 }
 
 #[test]
+fn secrets_are_those_of_the_core_api() {
+    for (version, is_secret) in [
+        ("v1", true),
+        ("/v1", true),
+        ("\"\"", true),
+        ("/", true),
+        ("null", true),
+        ("1", true),
+        ("example.com/v1", false),
+        ("v1/", false),
+    ] {
+        let text = format!("kind: Secret\napiVersion: {version}\n");
+        let stream = Stream::read(text.as_bytes(), "in").unwrap();
+        assert_eq!(stream.secrets().count(), usize::from(is_secret), "{version}");
+    }
+}
+
+#[test]
 fn what_cannot_be_replaced_alone_is_refused() {
     for (text, obstacle) in [
         ("kind: Secret\n...\nkind: B\n", Obstacle::NoSeparator),
         ("{\"kind\": \"Secret\"}\n{\"kind\": \"B\"}\n", Obstacle::NoSeparator),
         ("kind: SecretList\nitems: [{data: {a: aHVudGVyMg==}}]\n", Obstacle::TypedList),
-        ("kind: List\nitems:\n- &a {kind: Secret}\n- *a\n", Obstacle::Layout),
-        ("kind: List\nitems:\n- kind: Secret\n  x: &a 1\n- kind: B\n  x: *a\n", Obstacle::Guard),
+        ("kind: List\nitems:\n- &a {kind: Secret}\n- *a\n", Obstacle::SharedAnchor),
+        ("kind: List\nitems:\n- kind: Secret\n  x: &a 1\n- kind: B\n  x: *a\n", Obstacle::SharedAnchor),
+        ("kind: List\nitems:\n- kind: Secret\n  x: &a 1\nz: *a\n", Obstacle::SharedAnchor),
+        ("kind: List\nx: &a {kind: Secret, stringData: {p: hunter2}}\nitems:\n- *a\n", Obstacle::Alias),
+        ("kind: List\nx: &a {kind: Secret, stringData: {p: hunter2}}\nitems: [*a]\n", Obstacle::Alias),
+        ("kind: List\nx: &a {p: hunter2}\nitems:\n- kind: Secret\n  stringData: *a\n", Obstacle::Alias),
+        ("kind: List\nx: &a {p: hunter2}\nitems: [{kind: Secret, stringData: *a}]\n", Obstacle::Alias),
+        ("kind: List\nx: &a hunter2\nitems:\n- kind: Secret\n  stringData: {p: *a}\n", Obstacle::Alias),
+        (
+            "kind: List\nx: &a hunter2\nitems:\n- kind: Secret\n  stringData:\n    ? *a\n    : b\n",
+            Obstacle::Alias,
+        ),
+        (
+            "kind: List\nx: &a {p: hunter2}\nitems:\n- kind: Secret\n  stringData:\n    <<: *a\n",
+            Obstacle::Alias,
+        ),
+        (
+            "kind: List\nitems:\n- kind: B\n  x: &a hunter2\n- kind: Secret\n  x: &b 1\n  y: [*b, *a]\n",
+            Obstacle::Alias,
+        ),
         ("kind: List\nitems:\n- !!map\n  kind: Secret\n", Obstacle::Layout),
-        ("kind: List\nitems:\n- # hunter2\n  kind: Secret\n", Obstacle::Layout),
+        (
+            "kind: SecretList\nitems: [{kind: \"\", apiVersion: \"\", data: {a: aHVudGVyMg==}}]\n",
+            Obstacle::TypedList,
+        ),
+        ("kind: SecretList\nitems: [{kind: null, data: {a: aHVudGVyMg==}}]\n", Obstacle::TypedList),
     ] {
         let error = replaced(text).unwrap_err();
         assert!(error.ends_with(&format!("not edited in place: {obstacle}")), "{text}: {error}");

@@ -103,10 +103,10 @@ impl Object<'_> {
         self.sealed.metadata.annotations.as_ref().map_or(Scope::Strict, names::scope_of)
     }
 
-    /// The objects that `kubectl apply` and kubecfg keep in an annotation.
+    /// The objects that `kubectl apply` and others keep in an annotation.
     fn annotations(&self, out: &mut Vec<Finding>) {
         for path in [&ANNOTATIONS[..], &TEMPLATE_ANNOTATIONS[..]] {
-            for name in [names::KUBECTL_LAST_APPLIED, names::KUBECFG_LAST_APPLIED] {
+            for name in names::LAST_APPLIED {
                 let path: Vec<&str> = path.iter().copied().chain([name]).collect();
                 let Some(applied) = self.document.view().text_at(&path) else { continue };
                 if is_template(applied) && serde_json::from_str::<serde_json::Value>(applied).is_err() {

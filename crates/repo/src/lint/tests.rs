@@ -86,6 +86,10 @@ fn no_finding_holds_a_value() {
             "template: {data: {password: hunter2}}, encryptedData: {}",
         ),
         sealed(
+            "name: a, namespace: b, annotations: {kapp.k14s.io/original: '{\"data\":{\"a\":\"aHVudGVyMg==\"}}'}",
+            "encryptedData: {a: AgB}",
+        ),
+        sealed(
             "name: a, namespace: b, annotations: {sealedsecrets.bitnami.com/cluster-wide: 'hunter2\n x'}",
             "encryptedData: {}",
         ),
