@@ -21,10 +21,13 @@ pub(crate) async fn announce(teller: &Teller, queue: &Arc<Queue>, outcome: &Outc
 async fn work(teller: &Teller, queue: &Arc<Queue>, outcome: &Outcome) {
     loop {
         let work = queue.take().await;
+        teller.index.lock().begin(work.key());
         let next = match visit(teller, work.key(), outcome).await {
+            Ok(Next::Wait) if teller.index.lock().is_overtaken(work.key()) => Next::Again,
             Ok(next) => next,
             Err(Stop::Silent) => Next::Wait,
             Err(Stop::Conflict) => Next::Again,
+            Err(Stop::Later) => Next::Retry,
         };
         work.end(next);
     }

@@ -14,6 +14,12 @@ use privyseal_manifest::SealedSecret;
 use privyseal_manifest::names::DeletionPolicy;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+mod answer;
+
+use answer::Answer;
 
 /// A SealedSecret as the watch told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +78,11 @@ struct Entry {
     /// The last sync of this process: valid before the watch has told us of our own status.
     proven: Option<Proof>,
     /// Our own last status write, until the watch tells of the object again.
-    written: Option<Written>,
+    status: Answer<Written>,
+    /// Our own last look at the Secret, until the watch tells of that again.
+    secret: Answer<OwnedSecret>,
     failed: Option<Failed>,
+    retied: Option<Retied>,
     /// The last request that this process handled. A status may not repeat it: an older definition drops the field.
     handled: Option<Box<str>>,
 }
@@ -86,6 +95,7 @@ impl Entry {
 }
 
 /// A status write of ours.
+#[derive(Debug)]
 pub(crate) struct Written {
     /// What the write gave.
     pub resource_version: String,
@@ -108,6 +118,17 @@ struct Failed {
     outcome: Outcome,
 }
 
+/// How often the tie of a Secret that was ours was changed for one and the same input.
+#[derive(Clone, Copy)]
+struct Retied {
+    input: Option<Input>,
+    times: u32,
+    at: Instant,
+}
+
+const FREE_TIES: u32 = 3;
+const LONGEST_TIE: Duration = Duration::from_secs(300);
+
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Index {
@@ -116,10 +137,18 @@ pub(crate) struct Index {
     marker_dropped: bool,
 }
 
+#[derive(Debug)]
 struct OwnedSecret {
     version: SecretVersion,
     owner_uid: String,
     on_deletion: DeletionPolicy,
+}
+
+impl OwnedSecret {
+    fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let Tie { uid, on_deletion } = ownership::tie(metadata)?;
+        Some(Self { version: SecretVersion::of(metadata), owner_uid: uid.to_owned(), on_deletion })
+    }
 }
 
 /// How many there are.
@@ -139,8 +168,9 @@ impl Index {
     /// Notes a SealedSecret. Says whether there is something to do.
     pub(crate) fn apply_object(&mut self, key: &Key, seen: Seen) -> bool {
         let entry = self.objects.entry(key.clone()).or_default();
-        let echo = entry.written.take().filter(|written| written.resource_version == seen.resource_version);
-        if let Some(Written { marked: true, .. }) = echo {
+        let written = entry.status.told();
+        let is_echo = written.as_ref().map(|written| written.resource_version == seen.resource_version);
+        if is_echo == Some(true) && written.is_some_and(|written| written.marked) {
             self.marker_dropped = seen.claim.is_none();
         }
         let same_object = entry.seen.as_ref().is_some_and(|before| before.uid == seen.uid);
@@ -155,7 +185,11 @@ impl Index {
         let same_input = entry.seen.as_ref().is_some_and(|before| before.input == seen.input);
         let deleting = seen.deleting;
         entry.seen = Some(seen);
-        let is_old = same_object && (echo.is_some() && same_input || unchanged);
+        let is_old = same_object
+            && match is_echo {
+                Some(is_echo) => is_echo && same_input,
+                None => unchanged,
+            };
         !deleting && (!is_old || entry.is_asked_for())
     }
 
@@ -167,23 +201,23 @@ impl Index {
     /// Notes a Secret's metadata. Says whether a SealedSecret of that name has something to do.
     pub(crate) fn apply_secret(&mut self, key: &Key, metadata: &ObjectMeta) -> bool {
         let version = SecretVersion::of(metadata);
-        let known = self.secrets.get(key).is_some_and(|secret| secret.version == version);
-        match ownership::tie(metadata) {
-            Some(Tie { uid, on_deletion }) => {
-                let secret = OwnedSecret { version, owner_uid: uid.to_owned(), on_deletion };
-                self.secrets.insert(key.clone(), secret);
-            }
-            None => {
-                self.secrets.remove(key);
-            }
-        }
-        !known && self.objects.contains_key(key)
+        let entry = self.objects.get_mut(key);
+        let has_object = entry.is_some();
+        let answered = entry.and_then(|entry| entry.secret.told());
+        let newest = answered.as_ref().or_else(|| self.secrets.get(key));
+        let known = newest.is_some_and(|secret| secret.version == version);
+        match OwnedSecret::of(metadata) {
+            Some(secret) => self.secrets.insert(key.clone(), secret),
+            None => self.secrets.remove(key),
+        };
+        !known && has_object
     }
 
     /// Forgets a Secret. Says whether a SealedSecret of that name has something to do.
     pub(crate) fn delete_secret(&mut self, key: &Key) -> bool {
         self.secrets.remove(key);
-        self.objects.contains_key(key)
+        let entry = self.objects.get_mut(key);
+        entry.map(|entry| entry.secret.told()).is_some()
     }
 
     /// Keeps only the objects that a fresh list named.
@@ -193,8 +227,14 @@ impl Index {
 
     /// Keeps only the Secrets that a fresh list named; gives the SealedSecrets whose Secret is gone.
     pub(crate) fn retain_secrets(&mut self, listed: &HashSet<Key>) -> Vec<Key> {
-        let gone: Vec<Key> = self.secrets.keys().filter(|key| !listed.contains(*key)).cloned().collect();
-        gone.into_iter().filter(|key| self.delete_secret(key)).collect()
+        let gone: HashSet<Key> = self.secrets.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+        self.secrets.retain(|key, _| listed.contains(key));
+        let unlisted = self.objects.iter_mut().filter(|(key, _)| !listed.contains(*key));
+        // Also those of which nothing but our own write told.
+        let gone = unlisted.filter_map(|(key, entry)| {
+            (entry.secret.told().is_some() || gone.contains(key)).then(|| key.clone())
+        });
+        gone.collect()
     }
 
     /// All objects.
@@ -225,12 +265,49 @@ impl Index {
 
     /// Whether an owned Secret of that name is known.
     pub(crate) fn has_secret(&self, key: &Key) -> bool {
-        self.secrets.contains_key(key)
+        self.secret(key).is_some()
+    }
+
+    /// The Secret by the newest that we know.
+    fn secret(&self, key: &Key) -> Option<&OwnedSecret> {
+        let answered = self.objects.get(key).and_then(|entry| entry.secret.newest());
+        answered.or_else(|| self.secrets.get(key))
+    }
+
+    /// Notes that a pass begins.
+    pub(crate) fn begin(&mut self, key: &Key) {
+        if let Some(entry) = self.objects.get_mut(key) {
+            entry.secret.begin();
+            entry.status.begin();
+        }
+    }
+
+    /// Whether the watch told something while the pass wrote, so that it has to be made again.
+    pub(crate) fn is_overtaken(&self, key: &Key) -> bool {
+        let entry = self.objects.get(key);
+        entry.is_some_and(|entry| entry.secret.is_overtaken() || entry.status.is_overtaken())
+    }
+
+    /// Whether the Secret's tie may be changed now, as far as it was not changed back again and again while the object
+    /// asks for the same: who fights about it with us is not answered each time.
+    pub(crate) fn may_retie(&mut self, key: &Key, now: Instant) -> bool {
+        let Some(entry) = self.objects.get_mut(key) else { return true };
+        let input = entry.seen.as_ref().and_then(|seen| seen.input);
+        let before = entry.retied.filter(|it| it.input == input && now - it.at < 2 * LONGEST_TIE);
+        let times = before.map_or(0, |it| it.times);
+        let pause = times
+            .checked_sub(FREE_TIES)
+            .map_or(Duration::ZERO, |more| LONGEST_TIE.min(Duration::from_secs(1 << more.min(16))));
+        if before.is_some_and(|it| now - it.at < pause) {
+            return false;
+        }
+        entry.retied = Some(Retied { input, times: times.saturating_add(1), at: now });
+        true
     }
 
     /// Whether the Secret is the owner's, and tied to it in another way than it asks for.
     pub(crate) fn is_tied_otherwise(&self, key: &Key, owner: &Owner) -> bool {
-        self.secrets.get(key).is_some_and(|secret| {
+        self.secret(key).is_some_and(|secret| {
             secret.owner_uid == owner.uid && secret.on_deletion != owner.deletion_policy
         })
     }
@@ -243,9 +320,9 @@ impl Index {
         holds: impl Fn(KeyId) -> bool,
     ) -> bool {
         let Some(entry) = self.objects.get(key) else { return true };
-        let (Some(seen), Some(secret)) = (&entry.seen, self.secrets.get(key)) else { return false };
+        let (Some(seen), Some(secret)) = (&entry.seen, self.secret(key)) else { return false };
         let Some(input) = &seen.input else { return false };
-        let synced = seen.synced || entry.written.as_ref().is_some_and(|written| written.synced);
+        let synced = entry.status.newest().map_or(seen.synced, |written| written.synced);
         if secret.owner_uid != seen.uid || !synced || entry.is_asked_for() {
             return false;
         }
@@ -281,16 +358,24 @@ impl Index {
         }
     }
 
-    /// Notes that we made the Secret right.
-    pub(crate) fn prove(&mut self, key: &Key, owner: &Owner, secret: SecretVersion, proof: Proof) {
+    /// Notes that we found or made the Secret right, as the API server answered.
+    pub(crate) fn prove(&mut self, key: &Key, owner: &Owner, secret: &ObjectMeta, proof: Proof) {
         let Some(entry) = self.objects.get_mut(key) else { return };
         if entry.seen.as_ref().is_none_or(|seen| seen.uid != owner.uid) {
             return;
         }
         entry.failed = None;
         entry.proven = Some(proof);
-        let (owner_uid, on_deletion) = (owner.uid.clone(), owner.deletion_policy);
-        self.secrets.insert(key.clone(), OwnedSecret { version: secret, owner_uid, on_deletion });
+        self.wrote_secret(key, secret);
+    }
+
+    /// Notes what the API server answered of the Secret.
+    pub(crate) fn wrote_secret(&mut self, key: &Key, secret: &ObjectMeta) {
+        let (Some(entry), Some(secret)) = (self.objects.get_mut(key), OwnedSecret::of(secret)) else {
+            return;
+        };
+        let is_echoed = self.secrets.get(key).is_some_and(|told| told.version == secret.version);
+        entry.secret.note(secret, is_echoed);
     }
 
     /// Whether this process has handled that request already.
@@ -309,15 +394,13 @@ impl Index {
     /// Notes a status write of ours.
     pub(crate) fn wrote_status(&mut self, key: &Key, written: Written) {
         let Some(entry) = self.objects.get_mut(key) else { return };
-        match &entry.seen {
-            Some(seen) if seen.resource_version == written.resource_version => {
-                entry.written = None;
-                if written.marked {
-                    self.marker_dropped = seen.claim.is_none();
-                }
-            }
-            _ => entry.written = Some(written),
+        let echo = entry.seen.as_ref().filter(|seen| seen.resource_version == written.resource_version);
+        if let Some(echo) = echo
+            && written.marked
+        {
+            self.marker_dropped = echo.claim.is_none();
         }
+        entry.status.note(written, echo.is_some());
     }
 }
 

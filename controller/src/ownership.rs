@@ -5,7 +5,7 @@
 //! it stays (`Retain`).
 
 use crate::outcome::shown;
-use crate::plan::FIELD_MANAGER;
+use crate::plan::{FIELD_MANAGER, set_by_us};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
 use privyseal_manifest::names::{self, DeletionPolicy, NotADeletionPolicy};
 use std::collections::BTreeMap;
@@ -19,6 +19,9 @@ pub(crate) struct Owner {
     pub uid: String,
     /// What is to become of the Secret when it goes.
     pub deletion_policy: DeletionPolicy,
+    /// Whether that is no more than our default, and another controller opened the object last, whose default may be
+    /// another: then the Secret's tie stays as it is. Two that changed it back each time would never end.
+    pub yields: bool,
 }
 
 /// How a Secret that is there stands to the SealedSecret of its name.
@@ -63,8 +66,15 @@ pub(crate) fn tie(secret: &ObjectMeta) -> Option<Tie<'_>> {
 }
 
 impl Owner {
-    /// How a Secret of its name stands to it.
-    pub(crate) fn standing(&self, secret: &ObjectMeta) -> Standing {
+    /// The same, with the deletion policy that the Secret has if ours yields.
+    pub(crate) fn yielding_to(&self, secret: &ObjectMeta) -> Self {
+        let tie = tie(secret).filter(|tie| self.yields && tie.uid == self.uid);
+        let deletion_policy = tie.map_or(self.deletion_policy, |tie| tie.on_deletion);
+        Self { deletion_policy, ..self.clone() }
+    }
+
+    /// How a Secret of its name stands to it, which asks for the labels and annotations of `desired`.
+    pub(crate) fn standing(&self, secret: &ObjectMeta, desired: &ObjectMeta) -> Standing {
         let referred_to = references(secret).any(|reference| self.is_named_by(reference));
         let namesake = sealed_secrets(secret).any(|reference| reference.name == self.name);
         if secret.deletion_timestamp.is_some() || (namesake && !referred_to) {
@@ -74,7 +84,10 @@ impl Owner {
             _ if referred_to => Standing::Ours,
             Some(uid) if uid == self.uid => Standing::Ours,
             // Two objects of one name are never there at the same time: whoever had that uid is gone.
-            Some(_) if references(secret).next().is_none() => Standing::LeftBehind,
+            Some(_) if references(secret).next().is_none() => match adopter(secret, desired) {
+                None => Standing::LeftBehind,
+                adopter => Standing::Others(adopter),
+            },
             _ => Standing::Others(holder(secret)),
         }
     }
@@ -137,17 +150,12 @@ fn annotated_uid(secret: &ObjectMeta) -> Option<&str> {
 /// Who seems to have a Secret that is not ours, in the order of how sure it is. An owner's name is not told: it may be
 /// that of a namespace.
 fn holder(secret: &ObjectMeta) -> Option<String> {
-    let annotation = |name: &str| secret.annotations.as_ref()?.get(name);
-    let label = |name: &str| secret.labels.as_ref()?.get(name);
     let controller = references(secret).find(|reference| reference.controller == Some(true));
     if let Some(owner) = controller.or_else(|| references(secret).next()) {
         return Some(format!("its owner reference names another object, of kind {}", shown(&owner.kind)));
     }
-    if let Some(release) = annotation("meta.helm.sh/release-name") {
-        return Some(format!("it is in the Helm release {}", shown(release)));
-    }
-    if label("app.kubernetes.io/managed-by").is_some_and(|manager| manager == "Helm") {
-        return Some("it is in a Helm release".to_owned());
+    if let Some(adopter) = adopter(secret, &ObjectMeta::default()) {
+        return Some(adopter);
     }
     let writer = writer_of_data(secret.managed_fields.as_deref().unwrap_or_default())?;
     Some(match writer == FIELD_MANAGER {
@@ -155,6 +163,42 @@ fn holder(secret: &ObjectMeta) -> Option<String> {
         false => format!("{} wrote it", shown(writer)),
     })
 }
+
+/// Who took a Secret that was left behind, by the marks that tools leave on all that they manage. What the template asks
+/// for is no such mark, nor is what an earlier template asked for.
+fn adopter(secret: &ObjectMeta, desired: &ObjectMeta) -> Option<String> {
+    let managed_fields = secret.managed_fields.as_deref().unwrap_or_default();
+    let annotations = ("f:annotations", &secret.annotations, &desired.annotations);
+    let labels = ("f:labels", &secret.labels, &desired.labels);
+    MARKS.iter().find_map(|(name, tell)| {
+        [annotations, labels].into_iter().find_map(|(field, there, desired)| {
+            let value = there.as_ref()?.get(*name)?;
+            let is_asked_for = desired.as_ref().and_then(|all| all.get(*name)) == Some(value);
+            if is_asked_for || set_by_us(managed_fields, field).contains(*name) {
+                return None;
+            }
+            tell(value)
+        })
+    })
+}
+
+/// A label or annotation, and what it tells. The last holds all values of the Secret.
+type Mark = (&'static str, fn(&str) -> Option<String>);
+
+const MARKS: [Mark; 6] = [
+    ("meta.helm.sh/release-name", |release| Some(format!("it is in the Helm release {}", shown(release)))),
+    ("app.kubernetes.io/managed-by", |manager| {
+        (manager == "Helm").then(|| "it is in a Helm release".to_owned())
+    }),
+    ("kustomize.toolkit.fluxcd.io/name", |name| {
+        Some(format!("it is in the Flux Kustomization {}", shown(name)))
+    }),
+    ("helm.toolkit.fluxcd.io/name", |name| Some(format!("it is in the Flux HelmRelease {}", shown(name)))),
+    ("argocd.argoproj.io/tracking-id", |_| Some("it is in an Argo CD application".to_owned())),
+    ("kubectl.kubernetes.io/last-applied-configuration", |_| {
+        Some("somebody applied it with kubectl".to_owned())
+    }),
+];
 
 /// Who wrote the values last, by the API server's record; its name is what the writer called itself.
 fn writer_of_data(managed_fields: &[ManagedFieldsEntry]) -> Option<&str> {

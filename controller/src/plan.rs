@@ -3,7 +3,6 @@
 //! A Secret that is not ours is never touched (whose it is: `ownership`). [`Plan::Replace`] carries the uid and the
 //! resourceVersion that were judged, so that the API server refuses the write if anything changed in between.
 
-use crate::marker::SecretVersion;
 use crate::outcome::{Outcome, Reason};
 use crate::ownership::{Owner, Standing};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -19,8 +18,8 @@ pub(crate) enum Plan {
     Create(Box<Secret>),
     /// It is ours and differs: replace it.
     Replace(Box<Secret>),
-    /// It is ours and right.
-    Keep(SecretVersion),
+    /// It is ours and right; its metadata.
+    Keep(Box<ObjectMeta>),
     /// It must not be written.
     Refuse(Outcome),
 }
@@ -31,7 +30,8 @@ pub(crate) fn plan(mut desired: Secret, owner: &Owner, existing: Option<&Secret>
         owner.hold(&mut desired.metadata);
         return Plan::Create(Box::new(desired));
     };
-    if let Err(outcome) = check_ownership(&existing.metadata, owner) {
+    let owner = &owner.yielding_to(&existing.metadata);
+    if let Err(outcome) = check_ownership(&existing.metadata, &desired.metadata, owner) {
         return Plan::Refuse(outcome);
     }
     if type_of(existing) != type_of(&desired) {
@@ -53,7 +53,7 @@ pub(crate) fn plan(mut desired: Secret, owner: &Owner, existing: Option<&Secret>
     let mut metadata = merged(&existing.metadata, &desired.metadata);
     owner.hold(&mut metadata);
     if same_content && metadata == existing.metadata {
-        return Plan::Keep(SecretVersion::of(&existing.metadata));
+        return Plan::Keep(Box::new(metadata));
     }
     // The API server keeps its own record of who set what.
     desired.metadata = ObjectMeta { managed_fields: None, ..metadata };
@@ -61,8 +61,8 @@ pub(crate) fn plan(mut desired: Secret, owner: &Owner, existing: Option<&Secret>
 }
 
 /// What an earlier SealedSecret of this name left behind says by itself that it may be taken.
-fn check_ownership(metadata: &ObjectMeta, owner: &Owner) -> Result<(), Outcome> {
-    match owner.standing(metadata) {
+fn check_ownership(metadata: &ObjectMeta, desired: &ObjectMeta, owner: &Owner) -> Result<(), Outcome> {
+    match owner.standing(metadata, desired) {
         Standing::Ours | Standing::LeftBehind => Ok(()),
         Standing::BeingCollected => Err(Outcome::failed(
             Reason::TargetBeingCollected,
@@ -104,7 +104,7 @@ fn merged(existing: &ObjectMeta, desired: &ObjectMeta) -> ObjectMeta {
 }
 
 /// The keys of a metadata map that the API server records as written by us.
-fn set_by_us(managed_fields: &[ManagedFieldsEntry], field: &str) -> BTreeSet<String> {
+pub(crate) fn set_by_us(managed_fields: &[ManagedFieldsEntry], field: &str) -> BTreeSet<String> {
     managed_fields
         .iter()
         .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))

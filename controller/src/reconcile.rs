@@ -33,6 +33,7 @@ use privyseal_manifest::{MAX_DATA_BYTES, SealedSecret, SealedSecretStatus, Secre
 use privyseal_seal::{DEFAULT_ATTEMPTS, OpenError, Opened, open};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 /// Everything a pass needs.
 pub(crate) struct Reconciler {
@@ -70,6 +71,7 @@ impl Reconciler {
     /// One pass. Says what the queue shall do.
     pub(crate) async fn pass(&self, key: &Key) -> Next {
         let held = self.keys.borrow().clone();
+        self.index.lock().begin(key);
         if self.index.lock().is_in_sync(key, &self.marker_key, |id| self.holds(&held, id)) {
             self.metrics.passes_in_sync.inc();
             self.forget_file_keys(key);
@@ -77,6 +79,7 @@ impl Reconciler {
         }
         let started = std::time::Instant::now();
         let next = match self.visit(key, &held).await {
+            Ok(Next::Wait) if self.index.lock().is_overtaken(key) => Next::Again,
             Ok(next) => next,
             Err(Stop::Silent) => {
                 self.forget_file_keys(key);
@@ -84,6 +87,7 @@ impl Reconciler {
             }
             // Its file keys are held for the next pass.
             Err(Stop::Conflict) => Next::Again,
+            Err(Stop::Later) => Next::Retry,
         };
         self.metrics.pass_seconds.observe(started.elapsed().as_secs_f64());
         next
@@ -99,13 +103,13 @@ impl Reconciler {
                 return Ok(Next::Retry);
             }
         };
-        let (metadata, before, outcome) = match object {
+        let (metadata, before, mut outcome) = match object {
             Ok(object) if object.metadata.deletion_timestamp.is_some() => return Err(Stop::Silent),
             Ok(object) => {
                 let (metadata, before) = (object.metadata.clone(), object.status.clone());
                 let outcome = self.outcome(key, object, held).await?;
                 if self.is_anothers(key, &before, metadata.generation, &outcome) {
-                    self.step_back(key).await;
+                    self.step_back(key, &metadata);
                     return Ok(Next::Wait);
                 }
                 (metadata, before, outcome)
@@ -122,10 +126,16 @@ impl Reconciler {
         };
         self.metrics.pass(outcome.reason);
         tracing::debug!(%key, reason = outcome.reason.as_str(), "pass");
-        let held = outcome.proof.is_some() || self.hold_as_it_is(key, &metadata).await?;
+        let not_held = match outcome.proof {
+            Some(_) => None,
+            None => self.hold_as_it_is(key, &metadata, before.as_ref()).await?,
+        };
+        if let Some(not_held) = &not_held {
+            outcome.message = format!("{}; {not_held}", outcome.message);
+        }
         let handled = refresh::requested(&metadata);
         let next = self.teller.tell(key, &metadata, before.as_ref(), &outcome, handled).await?;
-        Ok(if held { next } else { Next::Retry })
+        Ok(if not_held.is_none() { next } else { Next::Retry })
     }
 
     /// What the status of an object says whose spec does not decode.
@@ -138,7 +148,7 @@ impl Reconciler {
 
     /// Everything but the telling.
     async fn outcome(&self, key: &Key, object: SealedSecret, held: &Held) -> Result<Outcome, Stop> {
-        let owner = match self.owner(&object.metadata) {
+        let owner = match self.owner(&object.metadata, object.status.as_ref()) {
             Ok(owner) => owner,
             Err(outcome) => return Ok(outcome),
         };
@@ -169,16 +179,21 @@ impl Reconciler {
             }
         };
         let items = secret.data.len();
-        let version = match self.write(key, secret, &owner).await? {
-            Ok(version) => version,
+        let written = match self.write(key, secret, &owner).await? {
+            Ok(written) => written,
             Err(outcome) => return Ok(outcome),
         };
         self.forget_file_keys(key);
+        let version = SecretVersion::of(&written);
         let marker = self.marker_key.mark(&owner.uid, &input, &version, &opened_with);
         let proof = Proof { marker, opened_with };
-        self.index.lock().prove(key, &owner, version, proof.clone());
+        self.index.lock().prove(key, &owner, &written, proof.clone());
         let plural = if items == 1 { "item" } else { "items" };
-        let stays = match owner.deletion_policy {
+        let tied = owner.yielding_to(&written);
+        if tied != owner {
+            self.yielded(key);
+        }
+        let stays = match tied.deletion_policy {
             DeletionPolicy::Delete => "",
             DeletionPolicy::Retain => "; the Secret stays when this SealedSecret goes",
         };
@@ -189,7 +204,7 @@ impl Reconciler {
         })
     }
 
-    fn owner(&self, object: &ObjectMeta) -> Result<Owner, Outcome> {
+    fn owner(&self, object: &ObjectMeta, status: Option<&SealedSecretStatus>) -> Result<Owner, Outcome> {
         let annotations = object.annotations.as_ref();
         let deletion_policy = ownership::deletion_policy(annotations, self.deletion_policy).map_err(|error| {
             let value = annotations.and_then(|all| all.get(names::DELETION_POLICY)).map_or("", String::as_str);
@@ -207,44 +222,67 @@ impl Reconciler {
             name: object.name.clone().unwrap_or_default(),
             uid: object.uid.clone().unwrap_or_default(),
             deletion_policy,
+            yields: annotations.is_none_or(|all| !all.contains_key(names::DELETION_POLICY))
+                && self.is_marked_by_another(status),
         })
     }
 
     /// Sees to it that the Secret of an object that cannot be opened now is deleted or stays with it, as it asks for:
-    /// whoever lost a key may want to keep what there is. The values stay as they are. Says whether that was done.
-    async fn hold_as_it_is(&self, key: &Key, object: &ObjectMeta) -> Result<bool, Stop> {
-        let Ok(owner) = self.owner(object) else { return Ok(true) };
+    /// whoever lost a key may want to keep what there is. The values stay as they are. Says why that could not be done.
+    async fn hold_as_it_is(
+        &self,
+        key: &Key,
+        object: &ObjectMeta,
+        status: Option<&SealedSecretStatus>,
+    ) -> Result<Option<String>, Stop> {
+        let Ok(owner) = self.owner(object, status) else { return Ok(None) };
         if !self.index.lock().is_tied_otherwise(key, &owner) {
-            return Ok(true);
+            return Ok(None);
+        }
+        if owner.yields {
+            self.yielded(key);
+            return Ok(None);
         }
         let secrets = SecretApi::new(self.client.clone(), &key.namespace);
-        let written = async {
-            let Some(mut secret) = bounded(secrets.get(&key.name)).await? else { return Ok(None) };
-            if owner.standing(&secret.metadata) != Standing::Ours {
-                return Ok(None);
-            }
-            owner.hold(&mut secret.metadata);
-            secret.metadata.managed_fields = None;
-            if self.check_leading().is_err() {
-                return Ok(None);
-            }
-            bounded(secrets.replace(&secret, FIELD_MANAGER)).await.map(Some)
+        let mut secret = match bounded(secrets.get(&key.name)).await {
+            Ok(Some(secret)) => secret,
+            Ok(None) => return Ok(None),
+            Err(error) => return not_held(key, &error),
         };
-        match written.await {
-            Ok(Some(metadata)) => {
-                self.metrics.secret_written(SecretWrite::Replace);
-                self.index.lock().apply_secret(key, &metadata);
-                Ok(true)
-            }
-            Ok(None) => Ok(true),
-            Err(error) if failure::is_conflict(&error) => Err(Stop::Conflict),
-            Err(error) => {
-                tracing::warn!(
-                    %key, error = %api::brief_secret(&error), "what becomes of the Secret could not be changed"
-                );
-                Ok(false)
-            }
+        if owner.standing(&secret.metadata, &ObjectMeta::default()) != Standing::Ours {
+            return Ok(None);
         }
+        let before = secret.metadata.clone();
+        owner.hold(&mut secret.metadata);
+        if secret.metadata == before {
+            return Ok(None);
+        }
+        self.check_retie(key, &owner, &before)?;
+        secret.metadata.managed_fields = None;
+        self.check_leading()?;
+        match bounded(secrets.replace(&secret, FIELD_MANAGER)).await {
+            Ok(metadata) => {
+                self.metrics.secret_written(SecretWrite::Replace);
+                self.index.lock().wrote_secret(key, &metadata);
+                Ok(None)
+            }
+            Err(error) => not_held(key, &error),
+        }
+    }
+
+    /// Whether it may be changed now what becomes of a Secret that is the owner's.
+    fn check_retie(&self, key: &Key, owner: &Owner, secret: &ObjectMeta) -> Result<(), Stop> {
+        let tie = ownership::tie(secret).filter(|tie| tie.uid == owner.uid);
+        if tie.is_none_or(|tie| tie.on_deletion == owner.deletion_policy)
+            || self.index.lock().may_retie(key, Instant::now())
+        {
+            return Ok(());
+        }
+        tracing::warn!(
+            %key,
+            "somebody changes back each time what becomes of the Secret when its SealedSecret goes; it is set right later"
+        );
+        Err(Stop::Later)
     }
 
     /// The Secret that the object asks for, checked.
@@ -330,14 +368,14 @@ impl Reconciler {
         Ok(opened)
     }
 
-    /// Makes the Secret right. The first write is a create: only if the API server knows a Secret of that name is it
-    /// read and judged.
+    /// Makes the Secret right, and gives its metadata as the API server answered it. The first write is a create: only
+    /// if the API server knows a Secret of that name is it read and judged.
     async fn write(
         &self,
         key: &Key,
         secret: Secret,
         owner: &Owner,
-    ) -> Result<Result<SecretVersion, Outcome>, Stop> {
+    ) -> Result<Result<ObjectMeta, Outcome>, Stop> {
         let secrets = SecretApi::new(self.client.clone(), &key.namespace);
         let known = self.index.lock().has_secret(key);
         if !known {
@@ -346,7 +384,7 @@ impl Reconciler {
             match bounded(secrets.create(&new, FIELD_MANAGER)).await {
                 Ok(metadata) => {
                     self.metrics.secret_written(SecretWrite::Create);
-                    return Ok(Ok(SecretVersion::of(&metadata)));
+                    return Ok(Ok(metadata));
                 }
                 Err(error) if failure::is_already_exists(&error) => {}
                 Err(error) => return self.failed(&error),
@@ -356,24 +394,28 @@ impl Reconciler {
             Ok(existing) => existing,
             Err(error) => return self.failed(&error),
         };
-        match plan(secret, owner, existing.as_ref()) {
-            Plan::Keep(version) => Ok(Ok(version)),
-            Plan::Refuse(outcome) => Ok(Err(outcome)),
-            // It went away since the watch told of it: the next pass creates it.
-            Plan::Create(_) => {
-                self.index.lock().delete_secret(key);
-                Err(Stop::Conflict)
+        let (written, write) = match plan(secret, owner, existing.as_ref()) {
+            Plan::Keep(metadata) => return Ok(Ok(*metadata)),
+            Plan::Refuse(outcome) => return Ok(Err(outcome)),
+            // It went away since the watch told of it.
+            Plan::Create(new) => {
+                self.check_leading()?;
+                (bounded(secrets.create(&new, FIELD_MANAGER)).await, SecretWrite::Create)
             }
             Plan::Replace(new) => {
-                self.check_leading()?;
-                match bounded(secrets.replace(&new, FIELD_MANAGER)).await {
-                    Ok(metadata) => {
-                        self.metrics.secret_written(SecretWrite::Replace);
-                        Ok(Ok(SecretVersion::of(&metadata)))
-                    }
-                    Err(error) => self.failed(&error),
+                if let Some(existing) = &existing {
+                    self.check_retie(key, &owner.yielding_to(&existing.metadata), &existing.metadata)?;
                 }
+                self.check_leading()?;
+                (bounded(secrets.replace(&new, FIELD_MANAGER)).await, SecretWrite::Replace)
             }
+        };
+        match written {
+            Ok(metadata) => {
+                self.metrics.secret_written(write);
+                Ok(Ok(metadata))
+            }
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -408,20 +450,46 @@ impl Reconciler {
     ) -> bool {
         outcome.reason.may_lack_a_key()
             && self.index.lock().has_secret(key)
-            && before.as_ref().is_some_and(|status| {
-                status::is_synced(status, generation)
-                    && status
-                        .marker
-                        .as_deref()
-                        .is_some_and(|marker| self.marker_key.is_of_another_controller(marker))
-            })
+            && before.as_ref().is_some_and(|status| status::is_synced(status, generation))
+            && self.is_marked_by_another(before.as_ref())
     }
 
-    async fn step_back(&self, key: &Key) {
+    fn is_marked_by_another(&self, status: Option<&SealedSecretStatus>) -> bool {
+        let marker = status.and_then(|status| status.marker.as_deref());
+        marker.is_some_and(|marker| self.marker_key.is_of_another_controller(marker))
+    }
+
+    /// Notes that another default than ours holds.
+    fn yielded(&self, key: &Key) {
         self.metrics.foreign_objects.inc();
+        tracing::warn!(
+            %key,
+            "another controller opened this SealedSecret too, and has another default deletion policy than we: the Secret \
+             stays as it is; two controllers watch the same namespaces, or the other one is gone, and our default holds \
+             once somebody asks that the object be looked at anew"
+        );
+    }
+
+    fn step_back(&self, key: &Key, object: &ObjectMeta) {
+        self.metrics.foreign_objects.inc();
+        // Whoever opens it answers it.
+        if let Some(request) = refresh::requested(object) {
+            self.index.lock().handled(key, object.uid.as_deref(), request);
+        }
         tracing::warn!(
             %key,
             "another controller opened this SealedSecret and we cannot: two controllers watch the same namespaces"
         );
     }
+}
+
+fn not_held(key: &Key, error: &ApiError) -> Result<Option<String>, Stop> {
+    if failure::is_conflict(error) {
+        return Err(Stop::Conflict);
+    }
+    let error = api::brief_secret(error);
+    tracing::warn!(%key, %error, "what becomes of the Secret could not be changed");
+    Ok(Some(format!(
+        "what becomes of the Secret when this SealedSecret goes could not be changed ({error}), and is tried again"
+    )))
 }

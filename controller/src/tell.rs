@@ -35,6 +35,8 @@ pub(crate) enum Stop {
     Silent,
     /// Somebody else wrote at the same moment.
     Conflict,
+    /// It is to be done later.
+    Later,
 }
 
 impl Teller {

@@ -31,7 +31,7 @@ fn input_of(annotations: Option<&BTreeMap<String, String>>, spec: &SealedSecretS
 }
 
 fn owner() -> Owner {
-    Owner { name: "db".into(), uid: "u1".into(), deletion_policy: DeletionPolicy::Delete }
+    Owner { name: "db".into(), uid: "u1".into(), deletion_policy: DeletionPolicy::Delete, yields: false }
 }
 
 fn key_id() -> KeyId {
@@ -85,6 +85,14 @@ fn with_status(mut object: SealedSecret, proof: &Proof) -> SealedSecret {
     object
 }
 
+/// One object, and a pass over it that has begun.
+fn in_work() -> Index {
+    let mut index = Index::default();
+    index.apply_object(&key(), seen(&object("1")));
+    index.begin(&key());
+    index
+}
+
 fn in_sync(index: &Index) -> bool {
     index.is_in_sync(&key(), &marker_key(), |_| true)
 }
@@ -130,7 +138,8 @@ fn our_own_writes_echo_without_work() {
     assert!(index.apply_object(&key(), seen(&object("1"))));
     assert!(!index.apply_object(&key(), seen(&object("1"))), "the same once more");
 
-    index.prove(&key(), &owner(), version("7"), proof.clone());
+    index.begin(&key());
+    index.prove(&key(), &owner(), &secret("7"), proof.clone());
     index.wrote_status(&key(), written("2", true));
     assert!(in_sync(&index), "before the watch tells");
     assert!(!index.apply_secret(&key(), &secret("7")), "the echo of our Secret");
@@ -142,9 +151,105 @@ fn our_own_writes_echo_without_work() {
 }
 
 #[test]
+fn what_the_watch_told_of_a_secret_is_not_hidden_by_the_answer_to_an_earlier_write() {
+    let proof = proof(&object("1"), &version("7"));
+    let synced = |index: &mut Index| {
+        index.wrote_status(&key(), written("2", true));
+        index.apply_object(&key(), seen(&with_status(object("2"), &proof)));
+    };
+    // Somebody wrote right after us, and the watch told of both, or of the second alone, before our write was answered.
+    for told in [&["7", "8"][..], &["8"]] {
+        let mut index = in_work();
+        told.iter().for_each(|version| assert!(index.apply_secret(&key(), &secret(version))));
+        index.prove(&key(), &owner(), &secret("7"), proof.clone());
+        synced(&mut index);
+        assert!(!in_sync(&index) && index.is_overtaken(&key()), "{told:?}");
+        index.wrote_secret(&key(), &secret("7"));
+        assert!(!in_sync(&index), "nor by what holds it as it is");
+        index.begin(&key());
+        assert!(!in_sync(&index) && !index.is_overtaken(&key()));
+    }
+    // Somebody deleted it, or made it nobody's.
+    let mut index = in_work();
+    index.apply_secret(&key(), &secret("7"));
+    assert!(index.delete_secret(&key()));
+    index.prove(&key(), &owner(), &secret("7"), proof.clone());
+    synced(&mut index);
+    assert!(!in_sync(&index) && index.is_overtaken(&key()) && !index.has_secret(&key()));
+
+    let mut index = in_work();
+    assert!(index.apply_secret(&key(), &ObjectMeta { owner_references: None, ..secret("8") }));
+    index.prove(&key(), &owner(), &secret("7"), proof.clone());
+    synced(&mut index);
+    assert!(!in_sync(&index) && index.is_overtaken(&key()));
+
+    // It went while the watch was cut.
+    let mut index = in_work();
+    assert_eq!(index.retain_secrets(&HashSet::new()), []);
+    index.prove(&key(), &owner(), &secret("7"), proof.clone());
+    synced(&mut index);
+    assert!(!in_sync(&index) && index.is_overtaken(&key()), "it may have gone before the list or after");
+    let mut index = in_work();
+    index.prove(&key(), &owner(), &secret("7"), proof.clone());
+    synced(&mut index);
+    assert!(in_sync(&index));
+    assert_eq!(index.retain_secrets(&HashSet::new()), [key()]);
+    assert!(!in_sync(&index));
+
+    // The echo alone hides nothing, and asks for nothing.
+    let mut index = in_work();
+    index.apply_secret(&key(), &secret("7"));
+    index.prove(&key(), &owner(), &secret("7"), proof.clone());
+    synced(&mut index);
+    assert!(in_sync(&index) && !index.is_overtaken(&key()));
+}
+
+#[test]
+fn what_the_watch_told_of_a_status_is_not_hidden_by_the_answer_to_an_earlier_write() {
+    let proof = proof(&object("1"), &version("7"));
+    let denied = |resource_version: &str| {
+        let mut object = with_status(object(resource_version), &proof);
+        object.status.as_mut().unwrap().conditions[0].status = "False".into();
+        seen(&object)
+    };
+    let proven = || {
+        let mut index = in_work();
+        index.prove(&key(), &owner(), &secret("7"), proof.clone());
+        assert!(!index.apply_secret(&key(), &secret("7")));
+        index
+    };
+    let mut index = proven();
+    index.apply_object(&key(), seen(&with_status(object("2"), &proof)));
+    assert!(index.apply_object(&key(), denied("3")));
+    index.wrote_status(&key(), written("2", true));
+    assert!(!in_sync(&index) && index.is_overtaken(&key()));
+
+    // Taken off again, where a cut watch told of neither write: as it was before us.
+    let mut index = proven();
+    assert!(!index.apply_object(&key(), seen(&object("3"))));
+    index.wrote_status(&key(), written("2", true));
+    assert!(!in_sync(&index) && index.is_overtaken(&key()));
+    let mut index = proven();
+    index.wrote_status(&key(), written("2", true));
+    assert!(in_sync(&index) && !index.is_overtaken(&key()));
+    assert!(index.apply_object(&key(), seen(&object("3"))));
+    assert!(!in_sync(&index));
+
+    // What we wrote last counts, not what the watch told before.
+    let mut index = Index::default();
+    index.apply_object(&key(), seen(&with_status(object("2"), &proof)));
+    index.apply_secret(&key(), &secret("7"));
+    assert!(in_sync(&index));
+    index.begin(&key());
+    index.wrote_status(&key(), written("3", false));
+    assert!(!in_sync(&index));
+}
+
+#[test]
 fn an_object_that_our_status_made_decodable_is_looked_at() {
     let mut index = Index::default();
     assert!(index.apply_object(&key(), Seen::of_invalid(&object("1").metadata)));
+    index.begin(&key());
     index.wrote_status(&key(), written("2", false));
     assert!(index.apply_object(&key(), seen(&object("2"))), "the echo of our status, and an input at last");
 }
@@ -160,10 +265,12 @@ fn a_marker_that_the_api_server_drops_is_noticed() {
     let mut index = Index::default();
     index.apply_object(&key(), unmarked("1"));
     assert!(!index.marker_dropped(), "nobody wrote one");
+    index.begin(&key());
 
     index.wrote_status(&key(), written("2", true));
     index.apply_object(&key(), unmarked("2"));
     assert!(index.marker_dropped());
+    index.begin(&key());
     index.wrote_status(&key(), written("3", true));
     index.apply_object(&key(), seen(&with_status(object("3"), &proof)));
     assert!(!index.marker_dropped(), "a newer definition came");
@@ -180,9 +287,8 @@ fn a_marker_that_the_api_server_drops_is_noticed() {
 #[test]
 fn a_failure_ends_what_was_proven() {
     let proof = proof(&object("1"), &version("7"));
-    let mut index = Index::default();
-    index.apply_object(&key(), seen(&object("1")));
-    index.prove(&key(), &owner(), version("7"), proof);
+    let mut index = in_work();
+    index.prove(&key(), &owner(), &secret("7"), proof);
     index.wrote_status(&key(), written("2", true));
     assert!(in_sync(&index));
     let input = input_of(None, &object("1").spec);
@@ -314,4 +420,28 @@ fn retained_secrets_are_known_like_others() {
     index.apply_secret(&key(), &retained);
     index.apply_object(&key(), seen(&synced));
     assert!(!in_sync(&index));
+}
+
+#[test]
+fn a_tie_that_is_changed_back_each_time_is_changed_again_later_and_later() {
+    let mut index = Index::default();
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    assert!(index.may_retie(&key(), start), "nobody's");
+    index.apply_object(&key(), seen(&object("1")));
+    assert!((0..3).all(|_| index.may_retie(&key(), start)));
+    assert!(!index.may_retie(&key(), start));
+    assert!(index.may_retie(&key(), after(1)) && !index.may_retie(&key(), after(2)));
+    assert!(index.may_retie(&key(), after(3)) && !index.may_retie(&key(), after(6)));
+    assert!(index.may_retie(&key(), after(7)));
+    let allowed = (0..3600).filter(|second| index.may_retie(&key(), after(8 + second))).count();
+    assert!((12..20).contains(&allowed), "{allowed} in an hour");
+
+    // An object that asks for something else, and one that was left in peace for long, are changed at once.
+    let mut changed = object("2");
+    changed.spec.encrypted_data.insert("b".into(), "AAAA".into());
+    index.apply_object(&key(), seen(&changed));
+    assert!((0..3).all(|_| index.may_retie(&key(), after(3610))));
+    assert!(!index.may_retie(&key(), after(3610)));
+    assert!((0..3).all(|_| index.may_retie(&key(), after(4300))));
 }

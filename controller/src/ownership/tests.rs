@@ -3,7 +3,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, Time};
 use serde_json::json;
 
 fn owner(deletion_policy: DeletionPolicy) -> Owner {
-    Owner { name: "db".into(), uid: "u1".into(), deletion_policy }
+    Owner { name: "db".into(), uid: "u1".into(), deletion_policy, yields: false }
 }
 
 fn map(pairs: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
@@ -39,7 +39,8 @@ fn secret(references: &[OwnerReference], annotated: Option<&str>) -> ObjectMeta 
 #[test]
 fn a_uid_makes_it_ours_and_nothing_else_does() {
     let standing = |references: &[OwnerReference], annotated: Option<&str>| {
-        let standing = DeletionPolicy::ALL.map(|it| owner(it).standing(&secret(references, annotated)));
+        let standing = DeletionPolicy::ALL
+            .map(|it| owner(it).standing(&secret(references, annotated), &ObjectMeta::default()));
         let [delete, retain] = standing;
         assert_eq!(delete, retain, "whose it is does not hang on what becomes of it");
         delete
@@ -79,7 +80,10 @@ fn a_uid_makes_it_ours_and_nothing_else_does() {
         deletion_timestamp: Some(Time("2026-01-01T00:00:00Z".parse().unwrap())),
         ..secret(&[], Some("u0"))
     };
-    assert_eq!(owner(DeletionPolicy::Retain).standing(&going), Standing::BeingCollected);
+    assert_eq!(
+        owner(DeletionPolicy::Retain).standing(&going, &ObjectMeta::default()),
+        Standing::BeingCollected
+    );
 }
 
 #[test]
@@ -101,7 +105,7 @@ fn each_policy_has_its_tie_and_never_the_others() {
         let mut again = held.clone();
         owner(Retain).hold(&mut again);
         assert_eq!(again, held);
-        assert_eq!(owner(Delete).standing(&held), Standing::Ours);
+        assert_eq!(owner(Delete).standing(&held, &ObjectMeta::default()), Standing::Ours);
     }
 }
 
@@ -155,7 +159,9 @@ fn written_by(manager: &str, field: &str, time: &str) -> ManagedFieldsEntry {
 
 #[test]
 fn whose_it_seems_to_be_is_told_and_no_namespace_is() {
-    let told = |metadata: &ObjectMeta| match owner(DeletionPolicy::Delete).standing(metadata) {
+    let told = |metadata: &ObjectMeta| match owner(DeletionPolicy::Delete)
+        .standing(metadata, &ObjectMeta::default())
+    {
         Standing::Others(holder) => holder.unwrap_or_default(),
         other => panic!("{other:?}"),
     };
@@ -183,4 +189,81 @@ fn whose_it_seems_to_be_is_told_and_no_namespace_is() {
     assert_eq!(told(&of_helm), "its owner reference names another object, of kind Deployment");
     of_helm.owner_references = Some(vec![reference("v1", "Namespace", "team-b", "n1")]);
     assert_eq!(told(&of_helm), "its owner reference names another object, of kind Namespace");
+}
+
+#[test]
+fn what_a_tool_took_after_it_was_left_behind_is_the_tools() {
+    let retained = |field: &str, name: &str, value: &str| {
+        let mut left = secret(&[], Some("u0"));
+        match field {
+            "f:labels" => left.labels = map(&[(name, value)]),
+            _ => left.annotations = map(&[(names::OWNER_UID, "u0"), (name, value)]),
+        }
+        left
+    };
+    let standing =
+        |left: &ObjectMeta, desired: &ObjectMeta| owner(DeletionPolicy::Delete).standing(left, desired);
+    let nothing = ObjectMeta::default();
+    for (field, name, value, told) in [
+        ("f:annotations", "meta.helm.sh/release-name", "web", "it is in the Helm release web"),
+        ("f:labels", "app.kubernetes.io/managed-by", "Helm", "it is in a Helm release"),
+        ("f:labels", "kustomize.toolkit.fluxcd.io/name", "apps", "it is in the Flux Kustomization apps"),
+        ("f:labels", "helm.toolkit.fluxcd.io/name", "web", "it is in the Flux HelmRelease web"),
+        (
+            "f:annotations",
+            "argocd.argoproj.io/tracking-id",
+            "web:/Secret:team-b/db",
+            "it is in an Argo CD application",
+        ),
+        (
+            "f:annotations",
+            "kubectl.kubernetes.io/last-applied-configuration",
+            "{\"data\":{\"a\":\"cw==\"}}",
+            "somebody applied it with kubectl",
+        ),
+    ] {
+        let left = retained(field, name, value);
+        assert_eq!(standing(&left, &nothing), Standing::Others(Some(told.to_owned())));
+        // It is ours all the same as long as it says so.
+        let mut ours = left.clone();
+        ours.annotations.get_or_insert_default().insert(names::OWNER_UID.to_owned(), "u1".to_owned());
+        assert_eq!(standing(&ours, &nothing), Standing::Ours, "{name}");
+
+        // The template asks for it, or an earlier one did.
+        let desired = |value: &str| match field {
+            "f:labels" => ObjectMeta { labels: map(&[(name, value)]), ..ObjectMeta::default() },
+            _ => ObjectMeta { annotations: map(&[(name, value)]), ..ObjectMeta::default() },
+        };
+        assert_eq!(standing(&left, &desired(value)), Standing::LeftBehind, "{name}");
+        assert!(matches!(standing(&left, &desired("another")), Standing::Others(_)), "{name}");
+        let mut once_asked_for = left.clone();
+        let wrote = |manager: &str| ManagedFieldsEntry {
+            fields_v1: Some(FieldsV1(json!({"f:metadata": {field: {format!("f:{name}"): {}}}}))),
+            ..written_by(manager, "f:data", "2026-01-01T00:00:00Z")
+        };
+        once_asked_for.managed_fields = Some(vec![wrote(FIELD_MANAGER)]);
+        assert_eq!(standing(&once_asked_for, &nothing), Standing::LeftBehind, "{name}");
+        once_asked_for.managed_fields = Some(vec![wrote("helm")]);
+        assert!(matches!(standing(&once_asked_for, &nothing), Standing::Others(_)), "{name}");
+    }
+    // Nobody's marks.
+    for (name, value) in
+        [("app.kubernetes.io/managed-by", "privyseal"), ("app.kubernetes.io/instance", "web")]
+    {
+        assert_eq!(standing(&retained("f:labels", name, value), &nothing), Standing::LeftBehind, "{name}");
+    }
+}
+
+#[test]
+fn a_default_yields_to_the_tie_that_is_there_and_to_no_other() {
+    use DeletionPolicy::{Delete, Retain};
+    for (ours, theirs) in [(Delete, Retain), (Retain, Delete)] {
+        let yielding = Owner { yields: true, ..owner(ours) };
+        let mut held = secret(&[], None);
+        owner(theirs).hold(&mut held);
+        assert_eq!(yielding.yielding_to(&held).deletion_policy, theirs);
+        assert_eq!(owner(ours).yielding_to(&held), owner(ours), "an object's own word");
+        assert_eq!(yielding.yielding_to(&secret(&[], None)), yielding, "a new one");
+        assert_eq!(yielding.yielding_to(&secret(&[], Some("u0"))), yielding, "one that was left behind");
+    }
 }

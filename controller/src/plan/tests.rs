@@ -5,7 +5,7 @@ use privyseal_manifest::names::{self, DeletionPolicy};
 use serde_json::json;
 
 fn owner() -> Owner {
-    Owner { name: "db".into(), uid: "u1".into(), deletion_policy: DeletionPolicy::Delete }
+    Owner { name: "db".into(), uid: "u1".into(), deletion_policy: DeletionPolicy::Delete, yields: false }
 }
 
 fn retaining() -> Owner {
@@ -53,8 +53,8 @@ fn what_is_missing_is_created_with_an_owner() {
 #[test]
 fn what_is_right_is_kept() {
     let existing = stored(secret(&[("a", "1")]));
-    let Plan::Keep(version) = plan(secret(&[("a", "1")]), &owner(), Some(&existing)) else { panic!() };
-    assert_eq!(version, SecretVersion { uid: "s1".into(), resource_version: "7".into() });
+    let Plan::Keep(kept) = plan(secret(&[("a", "1")]), &owner(), Some(&existing)) else { panic!() };
+    assert_eq!(*kept, existing.metadata);
 }
 
 #[test]
@@ -165,6 +165,7 @@ fn what_is_retained_is_kept_exact_too() {
 #[test]
 fn what_an_earlier_namesake_left_behind_is_taken() {
     let mut left = stored(secret(&[("a", "1")]));
+    left.metadata.owner_references = None;
     Owner { uid: "u0".into(), ..retaining() }.hold(&mut left.metadata);
     left.metadata.labels = map(&[("theirs", "x")]);
     for owner in [owner(), retaining()] {
@@ -195,4 +196,37 @@ fn whose_it_is_is_told_if_it_tells() {
     assert!(told(&foreign).contains("belongs to somebody else; it is left alone"));
     foreign.annotations = map(&[("meta.helm.sh/release-name", "web")]);
     assert!(told(&foreign).contains("somebody else (it is in the Helm release web); it is left alone"));
+}
+
+#[test]
+fn a_default_that_yields_leaves_the_tie_and_keeps_the_values_exact() {
+    for (ours, theirs) in [(owner(), retaining()), (retaining(), owner())] {
+        let yielding = Owner { yields: true, ..ours };
+        let mut existing = secret(&[("a", "1")]);
+        existing.metadata.uid = Some("s1".into());
+        theirs.hold(&mut existing.metadata);
+        // The other controller writes under the same name.
+        let fields = json!({"f:metadata": {"f:annotations": {format!("f:{}", names::OWNER_UID): {}}}});
+        existing.metadata.managed_fields = Some(vec![ManagedFieldsEntry {
+            manager: Some(FIELD_MANAGER.into()),
+            fields_v1: Some(FieldsV1(fields)),
+            ..ManagedFieldsEntry::default()
+        }]);
+        assert!(matches!(plan(secret(&[("a", "1")]), &yielding, Some(&existing)), Plan::Keep(_)));
+        let Plan::Replace(new) = plan(secret(&[("a", "2")]), &yielding, Some(&existing)) else { panic!() };
+        assert!(new.data == secret(&[("a", "2")]).data);
+        assert_eq!(new.metadata, ObjectMeta { managed_fields: None, ..existing.metadata });
+    }
+}
+
+#[test]
+fn what_was_left_behind_and_taken_by_helm_since_is_refused() {
+    let mut left = stored(secret(&[("a", "1")]));
+    left.metadata.owner_references = None;
+    Owner { uid: "u0".into(), ..retaining() }.hold(&mut left.metadata);
+    left.metadata.annotations.as_mut().unwrap().insert("meta.helm.sh/release-name".into(), "web".into());
+    assert_eq!(refused(plan(secret(&[("a", "1")]), &owner(), Some(&left))), Some(Reason::TargetNotOwned));
+    let mut asked_for = secret(&[("a", "1")]);
+    asked_for.metadata.annotations = map(&[("meta.helm.sh/release-name", "web")]);
+    assert!(matches!(plan(asked_for, &owner(), Some(&left)), Plan::Replace(_)));
 }

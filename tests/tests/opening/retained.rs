@@ -219,6 +219,59 @@ async fn a_secret_whose_values_do_not_open_follows_its_policy_all_the_same() {
     wait_for_secret(&place.client, &place.namespace, "db", &[("a", b"1")]).await;
 }
 
+/// An admission policy may stand in the way: then the status says so, and it is tried until it works.
+#[tokio::test]
+async fn what_cannot_be_said_of_the_secret_is_told_until_it_can() {
+    let place = Place::new("forbidden").await;
+    apply(&place, &seal(&place, "db", "1", None)).await;
+    ready(&place, "db").await;
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": place.namespace},
+        "spec": {
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["secrets"]},
+            ]},
+            "validations": [{"expression": "false", "message": "no", "reason": "Forbidden"}],
+        },
+    });
+    let mut binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": place.namespace},
+        "spec": {"policyName": place.namespace, "validationActions": ["Deny"], "matchResources": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": place.namespace}},
+        }},
+    });
+    apply(&place, &policy).await;
+    apply(&place, &binding).await;
+    eventually(PATIENCE, async || {
+        let params = PatchParams { dry_run: true, ..PatchParams::default() };
+        let patch = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+        match secrets(&place).patch("db", &params, &patch).await {
+            Err(_) => Ok(()),
+            Ok(_) => Err("the policy does not hold yet"),
+        }
+    })
+    .await;
+    let mut lost = seal(&place, "db", "1", Some("Retain"));
+    lost["spec"]["encryptedData"]["a"] =
+        seal(&place, "other", "1", None)["spec"]["encryptedData"]["a"].clone();
+    let uid = apply(&place, &lost).await.metadata.uid.unwrap();
+    let told = async |part: &str, is_there: bool| {
+        eventually(PATIENCE, async || {
+            let told = wait_for_condition(&place.client, &place.namespace, "db", "Stalled", "True").await;
+            if told.message.contains(part) == is_there { Ok(()) } else { Err(told.message) }
+        })
+        .await;
+    };
+    told("could not be changed (the API server answered 403 Forbidden)", true).await;
+
+    binding["spec"]["validationActions"] = json!(["Audit"]);
+    apply(&place, &binding).await;
+    wait_for_tie(&place, "db", &uid, true).await;
+    told("could not be changed", false).await;
+}
+
 #[tokio::test]
 async fn what_somebody_else_holds_is_not_taken_over_whatever_it_says() {
     let place = Place::new("held").await;
@@ -243,6 +296,15 @@ async fn what_somebody_else_holds_is_not_taken_over_whatever_it_says() {
         assert!(told.message.contains(part), "{}", told.message);
         wait_for_secret(&place.client, &place.namespace, name, &[("theirs", b"x")]).await;
     }
+
+    // What a tool took after it had been left behind is the tool's.
+    make("adopted", json!([]), json!({OWNER_UID: "an-earlier-one", "meta.helm.sh/release-name": "web"}))
+        .await;
+    apply(&place, &seal(&place, "adopted", "1", None)).await;
+    let told = wait_for_condition(&place.client, &place.namespace, "adopted", "Stalled", "True").await;
+    assert_eq!(told.reason, "TargetNotOwned");
+    assert!(told.message.contains("Helm release web"), "{}", told.message);
+    wait_for_secret(&place.client, &place.namespace, "adopted", &[("theirs", b"x")]).await;
 
     // No template can make a Secret look as if it had been left behind.
     let mut forged = seal(&place, "forged", "1", None);
