@@ -9,6 +9,10 @@ use std::path::Path;
 /// Says which items, and which whole SealedSecrets, stand in the file and not in what takes its place. A file that is
 /// none, or holds something else, is nobody's to complain about.
 pub(super) fn tell(file: &Path, sealed: &[&SealedSecret]) {
+    // A pipe would be waited for, and a device holds nothing.
+    if !std::fs::metadata(file).is_ok_and(|metadata| metadata.is_file()) {
+        return;
+    }
     let Ok(bytes) = std::fs::read(file) else { return };
     let name = file.to_string_lossy();
     let Ok(documents) = read(&bytes, &name) else { return };
