@@ -332,8 +332,8 @@ mod tests {
 
     #[test]
     fn the_stage_has_a_bound_and_no_target_more_than_a_minute() {
-        assert_eq!(seconds_each(14, 2), 51);
-        assert_eq!(seconds_each(12, 2), 60);
+        assert_eq!(seconds_each(15, 2), 40);
+        assert_eq!(seconds_each(10, 2), 60);
         assert_eq!(seconds_each(14, 16), 60);
         for (targets, workers) in [(1_usize, 1), (30, 2), (14, 1), (15, 2)] {
             let rounds = targets.div_ceil(workers) as u64;
