@@ -2,19 +2,26 @@
 
 use super::super::{Place, measured};
 use super::{Change, took, without_wait};
+use privyseal_tests::flux::Watched;
 use privyseal_tests::objects::{sealed_secrets, wait_for_condition};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-#[tokio::test]
-async fn a_secret_that_is_edited_is_repaired_without_flux() {
-    let place = Place::new("edited").await;
+/// A place where the password in Git is that of the Secret.
+async fn first_password(prefix: &str) -> (Place, Watched) {
+    let place = Place::new(prefix).await;
     place.repository.write("sealed/db.yaml", &place.sealed("db", "first"));
     let revision = place.repository.commit("a password");
     place.source.reconcile().await;
     let app = place.watched(&without_wait("sealed", "team", "./sealed")).await;
     app.wait_ready(&revision).await;
     place.password("db", "first").await;
+    (place, app)
+}
+
+#[tokio::test]
+async fn a_secret_that_is_edited_is_repaired_without_flux() {
+    let (place, app) = first_password("edited").await;
     wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
     let (flux, generation) = (app.get().await, place.sealed_secret("db").await.metadata.generation);
     let uid = place.secret("db").await.metadata.uid.unwrap();
@@ -76,13 +83,7 @@ async fn a_sealed_secret_that_is_deleted_comes_back_when_flux_looks_and_a_retain
 
 #[tokio::test]
 async fn a_bad_commit_that_is_reverted_is_green() {
-    let place = Place::new("revert").await;
-    place.repository.write("sealed/db.yaml", &place.sealed("db", "first"));
-    let revision = place.repository.commit("a password");
-    place.source.reconcile().await;
-    let app = place.watched(&without_wait("sealed", "team", "./sealed")).await;
-    app.wait_ready(&revision).await;
-    place.password("db", "first").await;
+    let (place, app) = first_password("revert").await;
     let uid = place.secret("db").await.metadata.uid;
 
     let mut renamed: Value = serde_json::from_str(&place.sealed("another", "second")).unwrap();

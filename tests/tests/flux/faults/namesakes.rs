@@ -2,7 +2,7 @@
 
 use super::super::Place;
 use super::{Change, took, version, without_wait};
-use privyseal_tests::flux::{Revision, helm_release, kustomization};
+use privyseal_tests::flux::{Revision, Watched, helm_release, kustomization};
 use privyseal_tests::objects::wait_for_condition;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -12,6 +12,20 @@ fn plain(password: &str) -> String {
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": password},
     })
     .to_string()
+}
+
+/// A place where Git has a SealedSecret, and its Secret is there.
+async fn ours_was_first(prefix: &str) -> (Place, Watched) {
+    let place = Place::new(prefix).await;
+    place.repository.write("app/sealed.yaml", &place.sealed("db", "sealed"));
+    place.repository.commit("ours");
+    place.source.reconcile().await;
+    let mut app = without_wait("app", "team", "./app");
+    app["spec"]["targetNamespace"] = json!(place.namespace);
+    let app = place.watched(&app).await;
+    place.password("db", "sealed").await;
+    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+    (place, app)
 }
 
 #[tokio::test]
@@ -41,15 +55,7 @@ async fn a_plain_secret_beside_a_sealed_one_is_red_until_it_leaves_git() {
 
 #[tokio::test]
 async fn a_plain_secret_over_one_of_ours_is_put_right_each_time_and_called_ready() {
-    let place = Place::new("over").await;
-    place.repository.write("app/sealed.yaml", &place.sealed("db", "sealed"));
-    place.repository.commit("ours");
-    place.source.reconcile().await;
-    let mut app = without_wait("app", "team", "./app");
-    app["spec"]["targetNamespace"] = json!(place.namespace);
-    let app = place.watched(&app).await;
-    place.password("db", "sealed").await;
-    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+    let (place, app) = ours_was_first("over").await;
     let uid = place.secret("db").await.metadata.uid.unwrap();
 
     let moment = place.moment().await;
@@ -81,15 +87,7 @@ async fn a_plain_secret_over_one_of_ours_is_put_right_each_time_and_called_ready
 
 #[tokio::test]
 async fn a_plain_secret_of_another_type_is_refused_and_with_force_takes_the_place_of_ours() {
-    let place = Place::new("type").await;
-    place.repository.write("app/sealed.yaml", &place.sealed("db", "sealed"));
-    place.repository.commit("ours");
-    place.source.reconcile().await;
-    let mut app = without_wait("app", "team", "./app");
-    app["spec"]["targetNamespace"] = json!(place.namespace);
-    let app = place.watched(&app).await;
-    place.password("db", "sealed").await;
-    wait_for_condition(&place.client, &place.namespace, "db", "Ready", "True").await;
+    let (place, app) = ours_was_first("type").await;
     let before = place.secret("db").await;
 
     let mut typed: Value = serde_json::from_str(&plain("plain")).unwrap();
